@@ -1,0 +1,32 @@
+"""What the cells of a chapter call: the figures' style, and numbers glued into the text."""
+
+from __future__ import annotations
+
+from mlpinit import plots
+
+__all__ = ["glue", "setup"]
+
+
+def setup() -> None:
+    """Set up a notebook for the book: its figure style, figures as SVG."""
+    from IPython import get_ipython  # noqa: PLC0415 (only a notebook has it)
+
+    plots.use_style()
+    shell = get_ipython()
+    if shell is not None:
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
+
+
+def glue(name: str, value: object, spec: str = "") -> str:
+    """Store `format(value, spec)` under `name`, for the text of the page to print.
+
+    Speaks the format of scrapbook and papermill that MyST-NB reads, without importing MyST-NB,
+    which takes most of a second.
+    """
+    from IPython.display import display  # noqa: PLC0415 (only a notebook has it)
+
+    text = format(value, spec)
+    record = {"scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}}
+    data = {"application/papermill.record/text/plain": repr(text)}
+    display(data, metadata=record, raw=True)
+    return text

@@ -1,0 +1,137 @@
+"""What a network is: its sizes (`Architecture`) and its numbers (`Params`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+
+import torch
+from torch import Tensor
+
+from mlpinit import activations
+
+__all__ = ["Architecture", "Params", "stack"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The sizes of the network of this book: embeddings, hidden layers, output layer.
+
+    `hidden` lists the widths of the hidden layers from input to output; `()` is a network
+    without any, whose logits are linear in the embeddings. Sizes are counts, all at least 1.
+
+    Raises `ValueError` for a size below 1 or an unknown activation.
+
+    Source: the network of Bengio et al., "A Neural Probabilistic Language Model" (2003).
+
+    >>> Architecture(hidden=(200,)).layer_sizes
+    ((30, 200), (200, 27))
+    >>> Architecture().n_params
+    11897
+    """
+
+    vocab_size: int = 27
+    block_size: int = 3
+    n_embd: int = 10
+    hidden: tuple[int, ...] = (200,)
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that are none, before anything is made with them."""
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("vocab_size", "block_size", "n_embd"):
+            _check_size(name, getattr(self, name))
+        for layer, width in enumerate(self.hidden):
+            _check_size(f"hidden[{layer}]", width)
+        activations.get(self.activation)
+
+    @property
+    def layer_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(fan_in, fan_out) of every layer, input to output; the last is the output layer."""
+        widths = (self.block_size * self.n_embd, *self.hidden, self.vocab_size)
+        return tuple(pairwise(widths))
+
+    @property
+    def n_params(self) -> int:
+        """How many numbers the network learns."""
+        layers = sum(fan_in * fan_out + fan_out for fan_in, fan_out in self.layer_sizes)
+        return self.vocab_size * self.n_embd + layers
+
+
+def _check_size(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; sizes are whole numbers, 1 or more")
+
+
+@dataclass(frozen=True)
+class Params:
+    """The numbers of one network, or of K networks side by side; gradients have the same form.
+
+    Shapes, with any leading run axes `...` (`(K,)` for K networks, none for one):
+
+    - `C`: (..., vocab_size, n_embd), the embedding table
+    - `W[l]`: (..., fan_in, fan_out), the weights of layer l; the last is the output layer's
+    - `b[l]`: (..., fan_out), its biases
+
+    A layer computes `x @ W + b`. PyTorch's `nn.Linear` stores the transpose, (fan_out, fan_in).
+    """
+
+    arch: Architecture
+    C: Tensor
+    W: tuple[Tensor, ...]
+    b: tuple[Tensor, ...]
+
+    @property
+    def lead(self) -> torch.Size:
+        """The leading run axes: `()` for one network, `(K,)` for K."""
+        return self.C.shape[:-2]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor in the order in which `init.draw` draws them: C, W[0], b[0], W[1], ..."""
+        return (self.C, *chain.from_iterable(zip(self.W, self.b, strict=True)))
+
+    def names(self) -> tuple[str, ...]:
+        """The names of `tensors()`, in their order: C, W[0], b[0], W[1], ..."""
+        layers = (f"{kind}[{layer}]" for layer in range(len(self.W)) for kind in "Wb")
+        return ("C", *layers)
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> Params:
+        """The same network with `f` applied to every tensor."""
+        return replace(
+            self, C=f(self.C), W=tuple(f(w) for w in self.W), b=tuple(f(b) for b in self.b)
+        )
+
+    def clone(self) -> Params:
+        """A copy that shares no memory with this one."""
+        return self.map(torch.clone)
+
+    def run(self, k: int) -> Params:
+        """Network `k` of K, as a network without that leading axis (a view)."""
+        if not self.lead:
+            raise ValueError("these parameters are one network; only a stack has runs to pick")
+        return self.map(lambda t: t[k])
+
+
+def stack(networks: Sequence[Params]) -> Params:
+    """K networks of one architecture side by side: every tensor gains a first axis of length K.
+
+    Raises `ValueError` when there is none, or when their architectures differ.
+
+    >>> from mlpinit import init
+    >>> start = init.draw(Architecture(), init.UNSCALED, generator=torch.Generator())
+    >>> stack([start, start, start]).W[0].shape
+    torch.Size([3, 30, 200])
+    """
+    if not networks:
+        raise ValueError("there is no network to stack; pass at least one")
+    archs = {p.arch for p in networks}
+    if len(archs) > 1:
+        raise ValueError(f"only one architecture can be stacked, not {len(archs)}: {archs}")
+    first = networks[0]
+    return Params(
+        arch=first.arch,
+        C=torch.stack([p.C for p in networks]),
+        W=tuple(torch.stack(w) for w in zip(*(p.W for p in networks), strict=True)),
+        b=tuple(torch.stack(b) for b in zip(*(p.b for p in networks), strict=True)),
+    )

@@ -1,0 +1,209 @@
+"""Saturated, mostly saturated, dead, dormant: the words of the book as functions.
+
+A *saturated entry* is one example of one unit. A *dead unit* is a statement about every example
+there is. `census` counts both, exactly, over a whole data set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mlpinit import activations, mlp
+from mlpinit.activations import Activation
+from mlpinit.corpus import Contexts, distinct
+from mlpinit.params import Params
+
+__all__ = [
+    "CUT",
+    "SLOPE_CUT",
+    "LayerCensus",
+    "all_saturated",
+    "census",
+    "dormancy",
+    "flat",
+    "live_rate_bound",
+    "never_fired",
+    "saturated",
+    "saturated_fraction",
+]
+
+CUT = 0.99
+"""The article's white cell: |h| above this is saturated. It is 1 − h² < 0.0199, |z| > 2.6467."""
+
+SLOPE_CUT = 0.02
+"""A slope under this part of the activation's largest counts as flat, for any activation."""
+
+CHUNK = 4096  # contexts at a time in `census`
+
+
+def saturated(h: Tensor, cut: float = CUT) -> Tensor:
+    """Which activations of a tanh layer are saturated: |h| > cut, a mask of h's shape.
+
+    Source: the threshold is Karpathy's, "Building makemore Part 3" (2022).
+
+    >>> saturated(torch.tensor([-1.0, 0.0, 0.995, 0.99]))
+    tensor([ True, False,  True, False])
+    """
+    if not 0 < cut < 1:
+        raise ValueError(f"cut is {cut!r}; |h| of tanh lies between 0 and 1, and so must the cut")
+    return h.abs() > cut
+
+
+def flat(slope: Tensor, activation: Activation, cut: float = SLOPE_CUT) -> Tensor:
+    """Which entries have |f'| under `cut` of the activation's largest slope, a mask.
+
+    This is saturation for an activation of any kind; for tanh at 0.02 it is |h| > 0.98995.
+    """
+    return slope.abs() < cut * activation.max_slope
+
+
+def saturated_fraction(mask: Tensor) -> Tensor:
+    """The part of the cells of mask (..., batch, units) that is set, shape (...)."""
+    return mask.double().mean((-2, -1))
+
+
+def all_saturated(mask: Tensor) -> Tensor:
+    """Which units are set in every row of mask (..., batch, units): the all-white columns.
+
+    >>> all_saturated(torch.tensor([[True, True], [True, False]]))
+    tensor([ True, False])
+    """
+    return mask.all(-2)
+
+
+def never_fired(h: Tensor) -> Tensor:
+    """Which units of h (..., batch, units) are at most 0 on every row: dead features.
+
+    A word for units that fire or do not, as ReLU's; a tanh unit stuck at −1 is not silent.
+    Source: the sparse-autoencoder work of 2023 and 2024.
+    """
+    return (h <= 0).all(-2)
+
+
+def dormancy(h: Tensor) -> Tensor:
+    """Each unit's mean |h| over the batch, divided by the layer's mean of that, shape (..., units).
+
+    A unit is τ-dormant when its score is at most τ. A tanh unit stuck at ±1 scores above 1: the
+    score cannot see it. A layer that is silent altogether scores 0 throughout.
+
+    Source: Sokar, Agarwal, Castro & Evci, "The Dormant Neuron Phenomenon in Deep Reinforcement
+    Learning" (2023), definition 3.1.
+
+    >>> dormancy(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
+    tensor([0., 2.])
+    """
+    size = h.abs().mean(-2)
+    layer = size.mean(-1, keepdim=True)
+    return torch.where(layer > 0, size / layer, 0.0)
+
+
+def live_rate_bound(n: int, confidence: float = 0.95) -> float:
+    """The largest live rate that n dead rows in a row leave plausible: 1 − (1 − confidence)^(1/n).
+
+    At 95% this is about 3/n, the rule of three: a unit dead on 32 of 32 examples may still be
+    live on 9% of the data. The rows must be independent draws.
+
+    Source: Hanley & Lippman-Hand, "If Nothing Goes Wrong, Is Everything All Right?" (1983).
+
+    >>> f"{live_rate_bound(32):.3f} {live_rate_bound(100_000) * 100_000:.3f}"
+    '0.089 2.996'
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}; without an example there is nothing to bound")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; wanted a number between 0 and 1")
+    return -math.expm1(math.log1p(-confidence) / n)
+
+
+@dataclass(frozen=True)
+class LayerCensus:
+    """One hidden layer over a whole data set. `...` are the leading run axes.
+
+    - `n`: examples, repeats counted
+    - `flat_fraction`: (..., units), the part of the examples where |f'| is under `SLOPE_CUT` of
+      the largest slope
+    - `saturated_fraction`: (..., units), the part where |h| > `CUT`: the article's white cells
+      (for an activation other than tanh it is not saturation)
+    - `largest_slope`: (..., units), the supremum of |f'| over the data
+    - `mean`: (..., units), the mean activation
+    """
+
+    activation: Activation
+    n: int
+    flat_fraction: Tensor
+    saturated_fraction: Tensor
+    largest_slope: Tensor
+    mean: Tensor
+
+    @property
+    def soft_dead(self) -> Tensor:
+        """Units whose slope is under `SLOPE_CUT` of the largest on every example, hard included."""
+        return flat(self.largest_slope, self.activation)
+
+    @property
+    def hard_dead(self) -> Tensor:
+        """Units whose slope is exactly 0 on every example: no gradient reaches their weights."""
+        return self.largest_slope == 0
+
+    def mostly_saturated(self, share: float = 0.5) -> Tensor:
+        """Units flat on more than `share` of the data and not dead: a matter of degree."""
+        return (self.flat_fraction > share) & ~self.soft_dead
+
+
+def census(params: Params, contexts: Contexts) -> tuple[LayerCensus, ...]:
+    """Count every hidden layer's units over a whole data set, exactly.
+
+    Contexts repeat, so each distinct one is computed once and weighted by its count.
+
+    Returns one `LayerCensus` a hidden layer. Raises `ValueError` for contexts that do not fit the
+    network or an empty set.
+    """
+    mlp.check_contexts(params, contexts.X)
+    if not len(contexts.X):
+        raise ValueError("there are no contexts to count over")
+    unique = distinct(contexts)
+    activation = activations.get(params.arch.activation)
+    n = int(unique.counts.sum())
+    tallies = [_Tally(n) for _ in params.arch.hidden]
+    with torch.no_grad():
+        for X, counts in _chunks(unique.X, unique.counts):
+            record = mlp.forward(params, X, check=False)
+            layers = zip(tallies, record.pre_activations, record.activations, strict=True)
+            for tally, z, h in layers:
+                tally.add(activation, z, h, counts)
+    return tuple(tally.result(activation) for tally in tallies)
+
+
+def _chunks(X: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from zip(X.split(CHUNK), counts.double().split(CHUNK), strict=True)
+
+
+class _Tally:
+    """Running sums of one layer over chunks of distinct contexts."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.flat = self.saturated = self.sum = torch.zeros(())
+        self.largest_slope = torch.zeros(())
+
+    def add(self, activation: Activation, z: Tensor, h: Tensor, counts: Tensor) -> None:
+        slope = activation.slope(z, h).abs()  # (..., batch, units)
+        self.flat = self.flat + counts @ flat(slope, activation).double()
+        self.saturated = self.saturated + counts @ saturated(h).double()
+        self.sum = self.sum + counts @ h.double()
+        self.largest_slope = torch.maximum(self.largest_slope, slope.amax(-2))
+
+    def result(self, activation: Activation) -> LayerCensus:
+        return LayerCensus(
+            activation=activation,
+            n=self.n,
+            flat_fraction=self.flat / self.n,
+            saturated_fraction=self.saturated / self.n,
+            largest_slope=self.largest_slope,
+            mean=self.sum / self.n,
+        )

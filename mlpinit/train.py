@@ -1,0 +1,224 @@
+"""Stochastic gradient descent with the hand-written gradients, for one network or K at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from tqdm.auto import tqdm
+
+from mlpinit import mlp
+from mlpinit.corpus import Contexts
+from mlpinit.params import Params
+
+__all__ = ["Run", "TrainingDivergedError", "evaluate", "halves", "sgd"]
+
+BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators
+CHUNK = 8192  # examples at a time in `evaluate`
+
+Schedule = Callable[[int], float]
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss that stopped being finite; the message names the step."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training leaves behind. `...` are the leading run axes of the parameters.
+
+    - `losses`: (..., steps), the mean cross-entropy of each step's batch before its update, nats
+    - `snapshots`: step → the parameters before that step's update
+    - `params`: the parameters after the last step
+    """
+
+    losses: Tensor
+    snapshots: dict[int, Params]
+    params: Params
+
+
+def halves(steps: int, first: float = 0.1, second: float = 0.01) -> Schedule:
+    """The book's schedule: `first` for the first half of the steps, then `second`.
+
+    >>> schedule = halves(200_000)
+    >>> schedule(99_999), schedule(100_000)
+    (0.1, 0.01)
+    """
+    return lambda step: first if step < steps / 2 else second
+
+
+def sgd(
+    params: Params,
+    contexts: Contexts,
+    *,
+    steps: int,
+    generator: Generator | Sequence[Generator],
+    batch_size: int = 32,
+    lr: float | Schedule | None = None,
+    snapshots: Collection[int] = (),
+    frozen: Collection[str] = (),
+    progress: bool | None = None,
+) -> Run:
+    """Train by plain stochastic gradient descent: θ ← θ − lr · ∂ℓ/∂θ on random batches.
+
+    - `params`: one network, or K (`init.stack`); they are not changed
+    - `contexts`: X (n, block_size) and Y (n,) int64, as `corpus.split` gives them
+    - `generator`: draws the batches, `torch.randint(0, n, (batch_size,))` a step; K networks take
+      one generator each. Training K at once gives what training each alone gives
+    - `lr`: a number, a function of the step, or None for `halves(steps)`
+    - `snapshots`: steps before whose update the parameters are kept; `steps` is the end
+    - `frozen`: tensors left as they are, by their names in `Params.names()`, e.g. `("C",)`
+    - `progress`: a bar on stderr; None shows it in a terminal and a notebook
+
+    Raises `ValueError` for arguments that do not fit, before any work is done, and
+    `TrainingDivergedError`, which names the step, when a loss stops being finite.
+    """
+    generators = _checked_generators(params, generator)
+    _check_run(
+        params, contexts, steps=steps, batch_size=batch_size, snapshots=snapshots, frozen=frozen
+    )
+    schedule = _schedule(lr, steps)
+    params = params.clone()
+    learned = _selector(params, frozen)
+    weights = learned(params)
+    kept: dict[int, Params] = {}
+    losses = torch.empty(*params.lead, steps, dtype=params.C.dtype)
+    wanted = frozenset(snapshots)
+    for start, X, Y in _batches(
+        params, contexts, steps, batch_size, generators=generators, progress=progress
+    ):
+        logits = []
+        # Inference mode: no autograd bookkeeping, a third of the time of so small a step.
+        with torch.inference_mode():
+            for step, (Xb, Yb) in enumerate(zip(X, Y, strict=True), start):
+                if step in wanted:
+                    kept[step] = _keep(params)
+                record = mlp.forward(params, Xb, check=False)
+                gradients = mlp.backward(params, record, Yb)
+                torch._foreach_add_(weights, learned(gradients), alpha=-schedule(step))
+                logits.append(record.logits)
+            block = mlp.loss(torch.stack(logits), Y)  # (block, ...)
+        _check_finite(block, start)
+        losses[..., start : start + len(X)] = block.movedim(0, -1)
+    if steps in wanted:
+        kept[steps] = params.clone()
+    return Run(losses, kept, params)
+
+
+def evaluate(params: Params, contexts: Contexts) -> Tensor:
+    """Mean cross-entropy over all contexts, in nats, shape (...): one number a run."""
+    mlp.check_contexts(params, contexts.X)
+    n = len(contexts.Y)
+    if n == 0:
+        raise ValueError("there are no contexts to evaluate on; a split of this corpus is empty")
+    total = torch.zeros(params.lead, dtype=torch.float64)
+    with torch.inference_mode():
+        for X, Y in zip(contexts.X.split(CHUNK), contexts.Y.split(CHUNK), strict=True):
+            logits = mlp.forward(params, X, check=False).logits
+            total = total + mlp.loss(logits, Y).double() * len(Y)
+    return (total / n).clone()
+
+
+def _batches(
+    params: Params,
+    contexts: Contexts,
+    steps: int,
+    batch_size: int,
+    *,
+    generators: Sequence[Generator],
+    progress: bool | None,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(first step, X, Y) a block of steps: X (block, ..., batch_size, block_size).
+
+    Drawing a block at once gives the numbers that a draw a step gives.
+    """
+    n = len(contexts.Y)
+    with tqdm(total=steps, unit="step", **_bar(progress)) as bar:
+        for start in range(0, steps, BLOCK):
+            size = (min(BLOCK, steps - start), batch_size)
+            draws = [torch.randint(0, n, size, generator=g) for g in generators]
+            rows = torch.stack(draws, 1).view(size[0], *params.lead, batch_size)
+            yield start, contexts.X[rows], contexts.Y[rows]
+            bar.update(size[0])
+
+
+def _selector(params: Params, frozen: Collection[str]) -> Callable[[Params], list[Tensor]]:
+    """What picks the tensors that learn out of parameters, and out of gradients alike."""
+    places = [i for i, name in enumerate(params.names()) if name not in frozen]
+
+    def learned(p: Params) -> list[Tensor]:
+        tensors = p.tensors()
+        return [tensors[i] for i in places]
+
+    return learned
+
+
+def _keep(params: Params) -> Params:
+    """A copy that can be used outside inference mode."""
+    with torch.inference_mode(False):
+        return params.clone()
+
+
+def _bar(progress: bool | None) -> dict[str, bool]:
+    """What to tell tqdm; TQDM_DISABLE in the environment turns an automatic bar off."""
+    if progress is None:
+        in_notebook = "ipykernel" in sys.modules and "TQDM_DISABLE" not in os.environ
+        progress = in_notebook or sys.stderr.isatty()
+    return {"disable": not progress}
+
+
+def _schedule(lr: float | Schedule | None, steps: int) -> Schedule:
+    if lr is None:
+        return halves(steps)
+    return lr if callable(lr) else lambda step: lr
+
+
+def _checked_generators(params: Params, generator: Generator | Sequence[Generator]) -> list:
+    given = [generator] if isinstance(generator, Generator) else list(generator)
+    n_runs = params.lead.numel()
+    if len(given) != n_runs or len({id(g) for g in given}) != n_runs:
+        raise ValueError(
+            f"{len(given)} generators for {n_runs} networks; pass one each, none of them twice"
+        )
+    return given
+
+
+def _check_run(
+    params: Params,
+    contexts: Contexts,
+    *,
+    steps: int,
+    batch_size: int,
+    snapshots: Collection[int],
+    frozen: Collection[str],
+) -> None:
+    mlp.check_contexts(params, contexts.X)
+    if contexts.X.ndim != 2 or contexts.Y.shape != contexts.X.shape[:1] or not len(contexts.Y):
+        shapes = f"X {tuple(contexts.X.shape)} and Y {tuple(contexts.Y.shape)}"
+        raise ValueError(
+            f"contexts are {shapes}; wanted X (n, block_size) and Y (n,), n at least 1"
+        )
+    for name, value, least in (("steps", steps, 0), ("batch_size", batch_size, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value!r}; wanted a whole number, {least} or more")
+    if outside := [s for s in snapshots if not 0 <= s <= steps]:
+        raise ValueError(f"snapshots at {outside} are outside the run; wanted 0 to {steps}")
+    if unknown := set(frozen) - set(params.names()):
+        names = ", ".join(params.names())
+        raise ValueError(f"no tensors named {sorted(unknown)} to freeze; there are {names}")
+
+
+def _check_finite(losses: Tensor, start: int) -> None:
+    """losses: (block, ...). Raise for the first step whose loss is not finite in every run."""
+    bad = ~losses.isfinite()
+    if not bad.any():
+        return
+    step, *run = bad.nonzero()[0].tolist()
+    where = f"step {start + step}" + (f" of run {run[0]}" if run else "")
+    raise TrainingDivergedError(
+        f"the loss is {losses[step, *run].item()} at {where}; try a smaller learning rate or start"
+    )
