@@ -19,6 +19,7 @@ __all__ = [
     "Forward",
     "backward",
     "check_contexts",
+    "example_losses",
     "forward",
     "loss",
     "predict",
@@ -76,8 +77,12 @@ def loss(logits: Tensor, Y: Tensor) -> Tensor:
 
     ℓ = mean over the batch of −log softmax(logits)[y]; one number a run, shape (...).
     """
-    log_p = logits.log_softmax(-1)
-    return -log_p.gather(-1, _target_index(logits, Y)).mean((-2, -1))
+    return example_losses(logits, Y).mean(-1)
+
+
+def example_losses(logits: Tensor, Y: Tensor) -> Tensor:
+    """−log softmax(logits)[y] of each example, shape (..., batch), in nats."""
+    return -logits.log_softmax(-1).gather(-1, _target_index(logits, Y)).squeeze(-1)
 
 
 def backward(params: Params, record: Forward, Y: Tensor) -> Params:

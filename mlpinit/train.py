@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mlpinit import mlp
-from mlpinit.corpus import Contexts
+from mlpinit.corpus import Contexts, distinct
 from mlpinit.params import Params
 
 __all__ = ["Run", "TrainingDivergedError", "evaluate", "halves", "sgd"]
 
 BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators
-CHUNK = 8192  # examples at a time in `evaluate`
+CHUNK = 4096  # examples at a time in `evaluate`
 
 Schedule = Callable[[int], float]
 
@@ -110,17 +110,22 @@ def sgd(
 
 
 def evaluate(params: Params, contexts: Contexts) -> Tensor:
-    """Mean cross-entropy over all contexts, in nats, shape (...): one number a run."""
+    """Mean cross-entropy over all contexts, in nats, shape (...): one number a run.
+
+    Each distinct pair of a context and its target is computed once and weighted by its count.
+    """
     mlp.check_contexts(params, contexts.X)
-    n = len(contexts.Y)
+    n = len(contexts)
     if n == 0:
         raise ValueError("there are no contexts to evaluate on; a split of this corpus is empty")
+    pairs = torch.cat([contexts.X, contexts.Y[:, None]], 1)  # (n, block_size + 1)
+    unique = distinct(Contexts(pairs, contexts.Y))
     total = torch.zeros(params.lead, dtype=torch.float64)
-    with torch.inference_mode():
-        for X, Y in zip(contexts.X.split(CHUNK), contexts.Y.split(CHUNK), strict=True):
-            logits = mlp.forward(params, X, check=False).logits
-            total = total + mlp.loss(logits, Y).double() * len(Y)
-    return (total / n).clone()
+    with torch.no_grad():
+        for rows, counts in zip(unique.X.split(CHUNK), unique.counts.split(CHUNK), strict=True):
+            logits = mlp.forward(params, rows[:, :-1], check=False).logits
+            total = total + mlp.example_losses(logits, rows[:, -1]).double() @ counts.double()
+    return total / n
 
 
 def _batches(

@@ -1,0 +1,81 @@
+# `make book` builds the book, `make test` checks it; both prepare .venv first. `make help` lists the rest.
+# Works with GNU make 3.81 (macOS) and any POSIX shell.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+PORT ?= 8000
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# PyTorch's own index holds the build without CUDA. Asked for torch alone, and given up soon:
+# a machine that cannot reach it takes torch from where it takes everything else.
+TORCH_INDEX := $(if $(filter Linux,$(shell uname -s)),\
+	--extra-index-url https://download.pytorch.org/whl/cpu --no-deps --retries 1 --timeout 10)
+
+# The stamps name the content they stand for, so that a checkout's dates do not matter. They are written
+# last, so that whatever was interrupted is made again from nothing; a .venv whose Python has gone has none.
+checksum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(call checksum,requirements.txt)
+PACKAGE := $(VENV)/.package-$(call checksum,requirements.txt pyproject.toml)
+ifneq ($(shell test -x $(PY) && echo usable),usable)
+.PHONY: $(INSTALLED) $(PACKAGE)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab serve bench bench-build lock clean distclean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+$(INSTALLED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is missing or older than Python 3.11. Name another: make book PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) lacks venv or ensurepip; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing the pinned packages into $(VENV) (once; some minutes)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -qq $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
+	@$(PIP) install -qq --requirement requirements.txt
+	@touch $@
+
+$(PACKAGE): $(INSTALLED)
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
+
+book: $(PACKAGE)  ## build the book, strictly, and print the page to open
+	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS)
+
+test: $(PACKAGE)  ## lint, then run every test
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@VENV=$(abspath $(VENV)) $(PY) -m pytest --cov
+
+lab: $(PACKAGE)  ## open the book's chapters in JupyterLab
+	@$(PY) -m jupyter lab --notebook-dir=book
+
+serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+bench: $(PACKAGE)  ## measure training against the plain loop
+	@$(PY) benchmarks/training.py
+
+bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pages
+	@$(PY) benchmarks/build.py
+
+lock:  ## resolve requirements.txt anew from pyproject.toml
+	@$(PYTHON) -m venv _build/lock && _build/lock/bin/python -m pip install --quiet uv
+	@_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+		--no-header --no-annotate --no-emit-index-url --upgrade \
+		--extra book --extra test pyproject.toml --output-file _build/lock/all.txt
+	@{ echo '# Made by `make lock`: what the book is built and tested with, on Linux, macOS and Windows,'; \
+	   echo '# Python 3.11 to 3.13. CUDA packages are left out: the book needs the CPU build of torch only.'; \
+	   grep -vE '^(cuda-|nvidia-|triton=)' _build/lock/all.txt; } > _build/lock/requirements.txt
+	@mv _build/lock/requirements.txt requirements.txt
+
+clean:  ## remove what was built, the execution cache too
+	@rm -rf _build conf.py
+
+distclean: clean  ## remove .venv as well
+	@rm -rf $(VENV)

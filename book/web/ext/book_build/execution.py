@@ -1,0 +1,197 @@
+"""Run the cells of changed pages before Sphinx reads them, into a cache that knows the package.
+
+MyST-NB's cache is keyed by the cells alone, so that an edit in `mlpinit` would leave old figures on
+the page. Here the cache's folder is named after everything else that a figure depends on. Running
+the pages beforehand also keeps all cores busy to the end, and leaves the cache to one process.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sphinx.errors import ExtensionError
+
+from book_build.environment import KERNEL_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+    from sphinx.environment import BuildEnvironment
+
+__all__ = ["choose_cache", "figures_digest", "hash_what_runs", "run_changed"]
+
+KEPT_CACHES = 2
+
+
+def figures_digest(root: Path) -> str:
+    """Hash what figures depend on besides their cells: package, data, pinned packages, Python."""
+    package = (p for p in (root / "mlpinit").rglob("*") if "__pycache__" not in p.parts)
+    digest = hashlib.sha256(f"{sys.version} {sorted(KERNEL_ENVIRONMENT.items())}".encode())
+    for path in sorted(p for p in [*package, root / "requirements.txt"] if p.is_file()):
+        digest.update(f"\n{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    """Name the execution cache after the digest, and drop all but the newest."""
+    caches = Path(app.outdir).parent / "executed"
+    cache = caches / figures_digest(Path(app.srcdir))
+    cache.mkdir(parents=True, exist_ok=True)
+    os.utime(cache)
+    for old in sorted(caches.iterdir(), key=lambda p: p.stat().st_mtime)[:-KEPT_CACHES]:
+        shutil.rmtree(old)
+    config.nb_execution_cache_path = str(cache)
+
+
+def hash_what_runs() -> None:
+    """Let the cache hash a cell's code and tags, but not its caption and alt text, which are prose.
+
+    MyST-NB takes these from the page and only outputs from the cache, so none of them goes stale.
+    """
+    from jupyter_cache.cache.main import JupyterCacheBase  # noqa: PLC0415 (MyST-NB loads it anyway)
+
+    hashed = JupyterCacheBase.create_hashed_notebook
+    JupyterCacheBase.create_hashed_notebook = functools.partialmethod(
+        hashed, cell_metadata=("tags",)
+    )
+
+
+@dataclass
+class Page:
+    """A page with cells that are not in the cache yet."""
+
+    docname: str
+    path: Path
+    notebook: NotebookNode
+    read_fmt: dict[str, Any] | None
+    seconds: float = 0.0
+    client: Any = field(default=None, repr=False)
+
+    def run(self, timeout: int) -> Page:
+        """Execute the cells in a kernel of their own, in the page's folder."""
+        from nbclient import NotebookClient  # noqa: PLC0415 (half a second, seldom needed)
+
+        resources = {"metadata": {"path": str(self.path.parent)}}
+        start = time.perf_counter()
+        self.client = NotebookClient(
+            self.notebook,
+            timeout=timeout,
+            resources=resources,
+            record_timing=False,
+            extra_arguments=["--log-level=40"],  # a kernel's notes to itself stay off the terminal
+        )
+        # The page's name is there for whoever looks at the running kernels: benchmarks/build.py.
+        self.client.execute(env={**os.environ, "BOOK_PAGE": self.docname})
+        self.seconds = time.perf_counter() - start
+        return self
+
+    def stop(self) -> None:
+        """Kill the kernel, which ends `run` in its thread."""
+        with suppress(Exception):
+            os.kill(self.client.km.provisioner.pid, 9)
+
+
+def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Execute, two at a time or as `-j` says, the pages about to be read whose cells have changed.
+
+    The first failing cell stops the others and the build.
+    """
+    candidates = [page for name in docnames if (page := read_page(env, name)) is not None]
+    if not candidates:
+        return
+    cache = sound_cache(Path(env.mystnb_config.execution_cache_path))
+    pages = [page for page in candidates if not is_cached(cache, page)]
+    # Later chapters run longer: begin with them, so that none is left alone at the end.
+    pages.sort(key=lambda page: page.docname, reverse=True)
+
+    with ThreadPoolExecutor(max(1, app.parallel)) as pool:
+        timeout = env.mystnb_config.execution_timeout
+        running = {pool.submit(page.run, timeout): page for page in pages}
+        try:
+            while running:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    page = running.pop(done)
+                    done_or_raise(page, done.exception())
+                    store(cache, page)
+                    print(f"ran {page.docname} in {page.seconds:.1f} s", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for page in running.values():
+                page.stop()
+            raise
+
+
+def read_page(env: BuildEnvironment, docname: str) -> Page | None:
+    """Read a page's cells as MyST-NB will; None for a page of prose."""
+    from myst_nb.core.read import create_nb_reader  # noqa: PLC0415 (loaded by Sphinx by now)
+
+    path = Path(env.doc2path(docname))
+    text = path.read_text(encoding="utf-8")
+    reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
+    if reader is None:
+        return None
+    notebook = reader.read(text)
+    if not any(cell.cell_type == "code" for cell in notebook.cells):
+        return None
+    return Page(docname, path, notebook, reader.read_fmt)
+
+
+def sound_cache(folder: Path) -> Any:
+    """Open the cache without whatever an interrupted build left in it half-written."""
+    from jupyter_cache import get_cache  # noqa: PLC0415
+
+    try:
+        cache = get_cache(folder)
+        records = cache.list_cache_records()
+    except Exception:  # the database itself, in whichever way it broke
+        shutil.rmtree(folder)
+        return get_cache(folder)
+    for record in records:
+        stored = folder / "executed" / record.hashkey / "base.ipynb"
+        try:
+            json.loads(stored.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            stored.touch()
+            cache.remove_cache(record.pk)
+    return cache
+
+
+def is_cached(cache: Any, page: Page) -> bool:
+    """Tell whether a run of exactly these cells is stored."""
+    try:
+        cache.match_cache_notebook(page.notebook)
+    except KeyError:
+        return False
+    return True
+
+
+def store(cache: Any, page: Page) -> None:
+    """Keep the executed cells where MyST-NB will look for them."""
+    from jupyter_cache.base import CacheBundleIn  # noqa: PLC0415
+
+    data = {"execution_seconds": page.seconds}
+    bundle = CacheBundleIn(page.notebook, str(page.path), data=data)
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def done_or_raise(page: Page, error: BaseException | None) -> None:
+    """Raise a failing cell's traceback under the page's name."""
+    from myst_nb.core.render import strip_ansi  # noqa: PLC0415 (loaded by Sphinx by now)
+
+    if error is not None:
+        text = getattr(error, "traceback", None) or f"{type(error).__name__}: {error}"
+        raise ExtensionError(f"{page.docname}: a cell failed\n{strip_ansi(str(text))}")

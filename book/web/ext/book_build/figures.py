@@ -1,0 +1,91 @@
+"""Figures: alt text with computed numbers in it, and a twin of each for a dark page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from myst_nb.core.variables import format_plain_text
+from myst_nb.ext.glue.crossref import read_glue_cache
+from sphinx.util import logging
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["DARK_INK", "LIGHT_INK", "add_dark_twins", "describe"]
+
+LIGHT_INK = "#1f2933"
+DARK_INK = "#e6e9ed"
+PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
+
+logger = logging.getLogger(__name__)
+
+
+def describe(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the page's glued values into `{name}` in alt texts; warn of an image without one."""
+    glued = read_glue_cache(app.env.mystnb_config.output_folder, app.env.docname)
+    read_glue_cache.cache_clear()
+
+    for image in list(doctree.findall(nodes.image)):
+
+        def value(match: re.Match[str], image: nodes.image = image) -> str:
+            name = match[1]
+            if name in glued:
+                return format_plain_text(glued[name]["data"]["text/plain"], "s")
+            warn(f"alt text names '{name}', but no cell of this page glues it", image)
+            return match[0]
+
+        image["alt"] = " ".join(PLACEHOLDER.sub(value, image.get("alt", "")).split())
+        if not image["alt"]:
+            warn("image without alt text: say in 'mystnb: image: alt:' what it shows", image)
+
+
+def warn(message: str, image: nodes.image) -> None:
+    """Warn of an image by its page and, where a cell drew it, the cell and its line."""
+    cell = image
+    while cell is not None and cell.get("nb_element") != "cell_code":
+        cell = cell.parent
+    where = "" if cell is None else f" (code cell {code_cell_number(cell)})"
+    line = image.line or (cell.line if cell is not None else None)
+    location = (image.document.settings.env.docname, line)
+    logger.warning(message + where, location=location, type="book", subtype="alt")
+
+
+def code_cell_number(cell: nodes.Element) -> int:
+    """Count `cell` among the code cells of its page that are printed, from 1."""
+    cells = cell.document.findall(is_code_cell)
+    return 1 + [id(node) for node in cells].index(id(cell))
+
+
+def is_code_cell(node: nodes.Node) -> bool:
+    """Tell whether `node` is the container of a code cell."""
+    return isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
+
+
+def add_dark_twins(app: Sphinx, doctree: nodes.document) -> None:
+    """Set a copy in light ink beside each SVG that a cell drew; the theme shows the one that fits.
+
+    The pair stays in one figure with one number and one caption. It needs a box of its own, for the
+    theme hides a caption that follows a hidden picture. An SVG without the neutral ink looks the
+    same on both pages and gets no twin.
+    """
+    drawn = Path(app.env.mystnb_config.output_folder)
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(app.srcdir, image["uri"].lstrip("/"))
+        if path.suffix != ".svg" or path.parent != drawn:
+            continue
+        svg = path.read_text(encoding="utf-8")
+        if LIGHT_INK not in svg:
+            image["classes"].append("dark-light")
+            continue
+        dark = path.with_name(f"{path.stem}-dark.svg")
+        dark.write_text(svg.replace(LIGHT_INK, DARK_INK), encoding="utf-8")
+        twin = image.deepcopy()
+        twin["uri"] = image["uri"].removesuffix(".svg") + "-dark.svg"
+        image["classes"].append("only-light")
+        twin["classes"].append("only-dark")
+        box = nodes.container(classes=["light-and-dark"])
+        image.parent.replace(image, box)
+        box += [image, twin]

@@ -1,0 +1,135 @@
+"""`make book` fails when it should, again when run again, and redoes just what changed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import Project, copy_project, new_project
+
+DEFECTS = {
+    "a raising cell": ("import matplotlib", "1 / 0\nimport matplotlib", "ZeroDivisionError"),
+    "a false claim": ("import matplotlib", "assert 1 > 2\nimport matplotlib", "AssertionError"),
+    "a broken reference": ("ends at", "{ref}`nowhere` ends at", "nowhere"),
+    "an unknown citation": ("ends at", "{cite}`nobody` ends at", "nobody"),
+    "an unknown glued value": ("ends at", "ends at {glue:text}`depth` and", "depth"),
+    "no alt text": ('alt: "A straight line from 0 to {height}."', "width: 400px", "alt text"),
+    "an unknown value in alt text": ("0 to {height}", "{depth} to {height}", "'depth'"),
+}
+
+
+@pytest.fixture(scope="session")
+def failures(
+    built: Project, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[subprocess.CompletedProcess[str]]]:
+    """Two builds in a row of a project with each defect, two projects at a time."""
+
+    def build_twice(defect: str) -> list[subprocess.CompletedProcess[str]]:
+        project = copy_project(built, tmp_path_factory.mktemp("defect"))
+        old, new, _ = DEFECTS[defect]
+        project.edit("book/chapter.md", old, new)
+        return [project.make(), project.make()]
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(DEFECTS, pool.map(build_twice, DEFECTS), strict=True))
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_defect_stops_the_build_and_the_rerun(
+    failures: dict[str, list[subprocess.CompletedProcess[str]]], defect: str
+) -> None:
+    for result in failures[defect]:
+        assert result.returncode != 0, result.stdout
+        assert DEFECTS[defect][2] in result.stdout
+        assert "book/chapter" in result.stdout
+        assert "is built" not in result.stdout
+
+
+def test_repaired_book_builds(project: Project) -> None:
+    project.edit("book/chapter.md", "ends at", "{ref}`nowhere` ends at")
+    assert project.make().returncode != 0
+    project.edit("book/chapter.md", "{ref}`nowhere` ends at", "ends at")
+    result = project.make()
+    assert result.returncode == 0, result.stdout
+    assert "The line ends at" in project.page("chapter")
+
+
+def test_prose_edit_is_on_the_page_and_runs_nothing(project: Project, built: Project) -> None:
+    project.edit("book/chapter.md", "The line ends", "The straight line ends")
+    project.edit("book/chapter.md", "A line up to", "A line as far as")
+    assert project.make().returncode == 0
+    assert "The straight line ends" in project.page("chapter")
+    assert "A line as far as" in project.page("chapter")
+    assert project.runs() == built.runs()
+    assert len(built.runs()) == 1
+
+
+def test_edit_in_the_package_changes_the_figure(project: Project, built: Project) -> None:
+    project.edit("mlpinit/constant.py", "1.5", "2.5")
+    assert project.make().returncode == 0
+    page = project.page("chapter")
+    assert "2.50" in page
+    assert "1.50" not in page
+    assert set(project.figures()) > set(built.figures())
+
+
+def test_cold_builds_agree_to_the_byte(built: Project, tmp_path: Path) -> None:
+    again = new_project(tmp_path / "somewhere" / "else")
+    assert again.make().returncode == 0
+    assert again.figures() == built.figures()
+    assert len(built.figures()) == 2
+    assert again.page("chapter") == built.page("chapter")
+
+
+@pytest.mark.parametrize("moment", ["executing", "reading and writing"])
+def test_killed_build_recovers(built: Project, tmp_path: Path, moment: str) -> None:
+    project = new_project(tmp_path / "project")
+    process = project.start()
+    wanted = {
+        "executing": project.root / "_build" / "executed",
+        "reading and writing": project.root / "_build" / "jupyter_execute",
+    }[moment]
+    wait_for(wanted, process)
+    project.kill(process)
+    assert (project.root / "_build" / ".unfinished").exists()
+    result = project.make()
+    assert result.returncode == 0, result.stdout
+    assert project.page("chapter") == built.page("chapter")
+    assert project.figures() == built.figures()
+
+
+def test_half_written_run_is_made_again(project: Project, built: Project) -> None:
+    (stored,) = (project.root / "_build" / "executed").rglob("base.ipynb")
+    stored.write_text(stored.read_text()[:1000])
+    (project.root / "_build" / ".unfinished").touch()
+    result = project.make()
+    assert result.returncode == 0, result.stdout
+    assert project.page("chapter") == built.page("chapter")
+
+
+def test_chapters_are_numbered_through_the_parts(built: Project) -> None:
+    assert "1. </span>Prose" in built.page("prose")
+    assert "2. </span>A chapter" in built.page("chapter")
+    assert "Fig. 2.1" in built.page("index")
+
+
+def test_each_figure_has_a_twin_for_a_dark_page(built: Project) -> None:
+    light, dark = sorted(built.figures(), key=len)
+    assert dark == light.replace(".svg", "-dark.svg")
+    page = built.page("chapter")
+    assert page.count('alt="A straight line from 0 to 1.50."') == 2
+    ink = b"#1f2933"
+    assert ink in built.figures()[light]
+    assert ink not in built.figures()[dark]
+    assert built.figures()[dark] == built.figures()[light].replace(ink, b"#e6e9ed")
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "the build ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
