@@ -6,7 +6,8 @@ Everything here takes one network or, with leading run axes, K networks at once 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -17,6 +18,7 @@ from mlpinit.params import Architecture, Params
 __all__ = [
     "Architecture",
     "Forward",
+    "Pass",
     "backward",
     "check_contexts",
     "example_losses",
@@ -27,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """Every intermediate of a forward pass, by name. `...` are the leading run axes.
 
     - `X`: (..., batch, block_size) int64, the contexts that went in
@@ -60,16 +61,9 @@ def forward(params: Params, X: Tensor, *, check: bool = True) -> Forward:
     """
     if check:
         check_contexts(params, X)
-    f = activations.get(params.arch.activation).f
-    x = _embed(params.C, X)  # (..., batch, block_size * n_embd)
-    embeddings, zs, hs = x, [], []
-    for W, b in zip(params.W[:-1], params.b[:-1], strict=True):
-        z = _affine(x, W, b)  # (..., batch, fan_out)
-        x = f(z)
-        zs.append(z)
-        hs.append(x)
-    logits = _affine(x, params.W[-1], params.b[-1])  # (..., batch, vocab_size)
-    return Forward(X, embeddings, tuple(zs), tuple(hs), logits)
+    ready = Pass(params)
+    inputs, zs, logits = ready.forward(ready.rows(X).reshape(-1))
+    return Forward(X, inputs[0], tuple(zs), tuple(inputs[1:]), logits)
 
 
 def loss(logits: Tensor, Y: Tensor) -> Tensor:
@@ -97,19 +91,81 @@ def backward(params: Params, record: Forward, Y: Tensor) -> Params:
         h = f(z):     ∂ℓ/∂z = ∂ℓ/∂h · f'(z)
         embeddings:   ∂ℓ/∂C[i] = Σ of ∂ℓ/∂embedding over the places where X is i
     """
-    slope = activations.get(params.arch.activation).slope
-    inputs = (record.embeddings, *record.activations)
-    dW, db = [None] * len(inputs), [None] * len(inputs)
-    dz = _logit_gradient(record.logits, Y)  # (..., batch, vocab_size)
-    for layer in reversed(range(len(inputs))):
-        x = inputs[layer]
-        dW[layer] = x.mT @ dz  # (..., fan_in, fan_out)
-        db[layer] = dz.sum(-2)  # (..., fan_out)
-        dx = dz @ params.W[layer].mT  # (..., batch, fan_in)
-        if layer > 0:
-            dz = dx.mul_(slope(record.pre_activations[layer - 1], x))
-    dC = _embedding_gradient(params.C, record.X, dx)
-    return Params(params.arch, dC, tuple(dW), tuple(db))
+    ready = Pass(params)
+    rows, inputs = ready.rows(record.X).reshape(-1), [record.embeddings, *record.activations]
+    return ready.backward(rows, inputs, record.pre_activations, record.logits, Y)
+
+
+class Pass:
+    """A network made ready to run many times: what depends on its form alone is done once.
+
+    `forward`, `backward` and training all run these lines. Nothing is copied: a `Pass` follows
+    what is done to the parameters in place, and `backward` writes into the same `gradients` (views
+    of `gradient_vector`) each time.
+    """
+
+    def __init__(self, params: Params) -> None:
+        """Look up, view and allocate all that the passes need."""
+        activation = activations.get(params.arch.activation)
+        self.f, self.slope = activation.f, activation.slope
+        *self.lead, vocab_size, n_embd = params.C.shape
+        self.width = params.arch.block_size * n_embd
+        self.table = params.C.reshape(-1, n_embd)  # (runs * vocab_size, n_embd)
+        runs = torch.arange(math.prod(self.lead)).view(*self.lead, 1, 1)
+        self.first_row = runs * vocab_size if self.lead else None
+        self.affine = {0: torch.addmm, 1: torch.baddbmm}.get(len(self.lead), _affine)
+        b = [b.unsqueeze(-2) for b in params.b] if self.lead else params.b
+        *self.hidden, self.output = zip(b, params.W, strict=True)
+        self.W_transposed = [W.mT for W in params.W]
+        self.minus_one = params.C.new_full((1,), -1.0)
+        self.gradients, self.gradient_vector = params.pack()
+        self.table_gradient = self.gradients.C.view(-1, n_embd)
+
+    def rows(self, X: Tensor) -> Tensor:
+        """The row of the table that each entry of X selects, of the shape of X with every run."""
+        return X if self.first_row is None else X + self.first_row
+
+    def forward(self, rows: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """The input of every layer, every pre-activation, and the logits, from flat `rows`."""
+        x = self.table.index_select(0, rows).view(*self.lead, -1, self.width)
+        inputs, zs = [x], []
+        for b, W in self.hidden:
+            z = self.affine(b, x, W)  # (..., batch, fan_out)
+            x = self.f(z)
+            zs.append(z)
+            inputs.append(x)
+        b, W = self.output
+        return inputs, zs, self.affine(b, x, W)
+
+    def backward(
+        self,
+        rows: Tensor,
+        inputs: Sequence[Tensor],
+        zs: Sequence[Tensor],
+        logits: Tensor,
+        Y: Tensor,
+    ) -> Params:
+        """The gradients, from what `forward` took and gave."""
+        d = self.gradients
+        dz = self.logit_gradient(logits, Y)  # (..., batch, vocab_size)
+        for layer in reversed(range(len(inputs))):
+            x = inputs[layer]
+            torch.matmul(x.mT, dz, out=d.W[layer])  # (..., fan_in, fan_out)
+            torch.sum(dz, -2, out=d.b[layer])  # (..., fan_out)
+            dx = dz @ self.W_transposed[layer]  # (..., batch, fan_in)
+            if layer > 0:
+                dz = dx.mul_(self.slope(zs[layer - 1], x))
+        # Every row of dx is added to the row of C that it was looked up from.
+        dx = dx.view(-1, self.table.size(-1))
+        self.table_gradient.zero_().index_put_((rows,), dx, accumulate=True)
+        return d
+
+    def logit_gradient(self, logits: Tensor, Y: Tensor) -> Tensor:
+        """(softmax − onehot) / n, of the shape of the logits."""
+        dlogits = logits.softmax(-1)
+        index = _target_index(logits, Y)
+        dlogits.scatter_add_(-1, index, self.minus_one.expand_as(index))
+        return dlogits.div_(logits.size(-2))
 
 
 def check_contexts(params: Params, X: Tensor) -> None:
@@ -158,50 +214,17 @@ def sample(
     return words
 
 
-def _affine(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    """x (..., batch, fan_in) @ W (..., fan_in, fan_out) + b (..., fan_out), fused if it can be."""
-    if x.ndim == W.ndim == 2:
-        return torch.addmm(b, x, W)
-    if x.ndim == W.ndim == 3:
-        return torch.baddbmm(b.unsqueeze(-2), x, W)
-    return x @ W + b.unsqueeze(-2)
-
-
-def _rows(C: Tensor, X: Tensor) -> Tensor:
-    """Where each entry of X is in the table flattened to (runs * vocab_size, n_embd)."""
-    if C.ndim == 2:
-        return X
-    *lead, vocab_size, _ = C.shape
-    return X + vocab_size * torch.arange(math.prod(lead)).view(*lead, 1, 1)
-
-
-def _embed(C: Tensor, X: Tensor) -> Tensor:
-    """The embeddings of each context side by side: (..., batch, block_size * n_embd)."""
-    return torch.embedding(C.reshape(-1, C.size(-1)), _rows(C, X)).flatten(-2)
-
-
-def _embedding_gradient(C: Tensor, X: Tensor, dx: Tensor) -> Tensor:
-    """Add every row of dx into the row of C that it was looked up from."""
-    n_embd, dC = C.size(-1), torch.zeros_like(C)
-    rows = _rows(C, X).reshape(-1)
-    dC.view(-1, n_embd).index_put_((rows,), dx.view(-1, n_embd), accumulate=True)
-    return dC
-
-
-def _logit_gradient(logits: Tensor, Y: Tensor) -> Tensor:
-    """(softmax − onehot) / n, of the shape of the logits."""
-    dlogits = logits.softmax(-1)
-    dlogits.scatter_(-1, _target_index(logits, Y), -1.0, reduce="add")
-    return dlogits.div_(logits.size(-2))
+def _affine(b: Tensor, x: Tensor, W: Tensor) -> Tensor:
+    """What `torch.addmm` and `torch.baddbmm` do, for any number of leading axes."""
+    return x @ W + b
 
 
 def _target_index(logits: Tensor, Y: Tensor) -> Tensor:
     """Y (..., batch) as an index (..., batch, 1) into the logits; one Y serves all runs."""
-    index = Y.unsqueeze(-1)
-    if index.numel() * logits.size(-1) != logits.numel():
-        rows = logits.shape[:-1]
-        if Y.shape != rows[-1:]:
-            shapes = f"Y is {tuple(Y.shape)} for logits {tuple(logits.shape)}"
-            raise ValueError(f"{shapes}; wanted {tuple(rows)}")
-        index = index.expand(*rows, 1)
-    return index
+    if Y.numel() * logits.size(-1) == logits.numel():
+        return Y.unsqueeze(-1)
+    rows = logits.shape[:-1]
+    if Y.shape != rows[-1:]:
+        shapes = f"Y is {tuple(Y.shape)} for logits {tuple(logits.shape)}"
+        raise ValueError(f"{shapes}; wanted {tuple(rows)}")
+    return Y.expand(rows).unsqueeze(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -91,6 +91,11 @@ class Params:
         """Every tensor in the order in which `init.draw` draws them: C, W[0], b[0], W[1], ..."""
         return (self.C, *chain.from_iterable(zip(self.W, self.b, strict=True)))
 
+    def with_tensors(self, tensors: Iterable[Tensor]) -> Params:
+        """The same architecture with other numbers, given in the order of `tensors()`."""
+        C, *layers = tensors
+        return Params(self.arch, C, tuple(layers[::2]), tuple(layers[1::2]))
+
     def names(self) -> tuple[str, ...]:
         """The names of `tensors()`, in their order: C, W[0], b[0], W[1], ..."""
         layers = (f"{kind}[{layer}]" for layer in range(len(self.W)) for kind in "Wb")
@@ -101,6 +106,17 @@ class Params:
         return replace(
             self, C=f(self.C), W=tuple(f(w) for w in self.W), b=tuple(f(b) for b in self.b)
         )
+
+    def pack(self) -> tuple[Params, Tensor]:
+        """A copy whose tensors are views of one vector, and that vector, in `tensors()` order.
+
+        One operation on the vector is one on all of them.
+        """
+        tensors = self.tensors()
+        vector = torch.cat([t.reshape(-1) for t in tensors])
+        parts = vector.split([t.numel() for t in tensors])
+        views = (part.view(t.shape) for part, t in zip(parts, tensors, strict=True))
+        return self.with_tensors(views), vector
 
     def clone(self) -> Params:
         """A copy that shares no memory with this one."""

@@ -68,19 +68,19 @@ def use_style() -> None:
     """Set matplotlib to the book's style: transparent, one ink, no chart junk, fixed SVG ids."""
     mpl.rcParams.update(
         {
-            "figure.figsize": (7.0, 3.2),
+            "figure.figsize": (6.4, 3.1),
             "figure.facecolor": "none",
             "figure.constrained_layout.use": True,
             "savefig.facecolor": "none",
             "savefig.bbox": None,
             "svg.hashsalt": "mlpinit",
             "svg.fonttype": "path",
-            "font.size": 11,
+            "font.size": 12.5,
             "axes.facecolor": "none",
             "axes.edgecolor": INK,
             "axes.labelcolor": INK,
             "axes.titlecolor": INK,
-            "axes.titlesize": 11,
+            "axes.titlesize": 12.5,
             "axes.titlelocation": "left",
             "axes.spines.top": False,
             "axes.spines.right": False,

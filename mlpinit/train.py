@@ -82,9 +82,13 @@ def sgd(
         params, contexts, steps=steps, batch_size=batch_size, snapshots=snapshots, frozen=frozen
     )
     schedule = _schedule(lr, steps)
-    params = params.clone()
-    learned = _selector(params, frozen)
-    weights = learned(params)
+    params, vector = params.pack()
+    both = mlp.Pass(params)
+    still = [
+        d
+        for name, d in zip(params.names(), both.gradients.tensors(), strict=True)
+        if name in frozen
+    ]
     kept: dict[int, Params] = {}
     losses = torch.empty(*params.lead, steps, dtype=params.C.dtype)
     wanted = frozenset(snapshots)
@@ -94,19 +98,23 @@ def sgd(
         logits = []
         # Inference mode: no autograd bookkeeping, a third of the time of so small a step.
         with torch.inference_mode():
-            for step, (Xb, Yb) in enumerate(zip(X, Y, strict=True), start):
+            for step, (rows, targets) in enumerate(
+                zip(both.rows(X).flatten(1), Y, strict=True), start
+            ):
                 if step in wanted:
                     kept[step] = _keep(params)
-                record = mlp.forward(params, Xb, check=False)
-                gradients = mlp.backward(params, record, Yb)
-                torch._foreach_add_(weights, learned(gradients), alpha=-schedule(step))
-                logits.append(record.logits)
+                inputs, zs, o = both.forward(rows)
+                both.backward(rows, inputs, zs, o, targets)
+                for gradient in still:
+                    gradient.zero_()
+                vector.add_(both.gradient_vector, alpha=-schedule(step))
+                logits.append(o)
             block = mlp.loss(torch.stack(logits), Y)  # (block, ...)
         _check_finite(block, start)
         losses[..., start : start + len(X)] = block.movedim(0, -1)
     if steps in wanted:
         kept[steps] = params.clone()
-    return Run(losses, kept, params)
+    return Run(losses, kept, params.clone())
 
 
 def evaluate(params: Params, contexts: Contexts) -> Tensor:
@@ -149,17 +157,6 @@ def _batches(
             rows = torch.stack(draws, 1).view(size[0], *params.lead, batch_size)
             yield start, contexts.X[rows], contexts.Y[rows]
             bar.update(size[0])
-
-
-def _selector(params: Params, frozen: Collection[str]) -> Callable[[Params], list[Tensor]]:
-    """What picks the tensors that learn out of parameters, and out of gradients alike."""
-    places = [i for i, name in enumerate(params.names()) if name not in frozen]
-
-    def learned(p: Params) -> list[Tensor]:
-        tensors = p.tensors()
-        return [tensors[i] for i in places]
-
-    return learned
 
 
 def _keep(params: Params) -> Params:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Project, copy_project, new_project
+from small_project import Project, copy_project, new_project
 
 DEFECTS = {
     "a raising cell": ("import matplotlib", "1 / 0\nimport matplotlib", "ZeroDivisionError"),

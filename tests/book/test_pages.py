@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup, Tag
-from conftest import ROOT
+from small_project import ROOT
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PARTS = [[chapter["file"] for chapter in part["chapters"]] for part in TOC["parts"]]
