@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
+SOLUTIONS ?= 1
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
@@ -23,7 +24,7 @@ ifneq ($(shell test -x $(PY) && echo usable),usable)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve bench bench-build lock clean distclean
+.PHONY: help book test lab serve bench bench-build gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -44,8 +45,8 @@ $(PACKAGE): $(INSTALLED)
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
-book: $(PACKAGE)  ## build the book, strictly, and print the page to open
-	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS)
+book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out)
+	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS)
 
 test: $(PACKAGE)  ## lint, then run every test
 	@$(PY) -m ruff check
@@ -63,6 +64,14 @@ bench: $(PACKAGE)  ## measure training against the plain loop
 
 bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pages
 	@$(PY) benchmarks/build.py
+
+gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
+	@rm -rf _build/autograder && mkdir -p _build/autograder
+	@cp -R gradescope/setup.sh gradescope/run_autograder mlpinit pyproject.toml README.md LICENSE LICENSE-text _build/autograder
+	@grep '^torch==' requirements.txt > _build/autograder/torch.txt
+	@find _build/autograder -name __pycache__ -prune -exec rm -rf {} +
+	@cd _build/autograder && $(abspath $(PY)) -m zipfile -c ../autograder.zip *
+	@echo "Upload _build/autograder.zip"
 
 lock:  ## resolve requirements.txt anew from pyproject.toml
 	@$(PYTHON) -m venv _build/lock && _build/lock/bin/python -m pip install --quiet uv

@@ -131,6 +131,7 @@ def new_project(root: Path) -> Project:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "mlpinit", root / "mlpinit", ignore=ignore)
     shutil.copytree(ROOT / "book" / "web", root / "book" / "web", ignore=ignore)
+    shutil.copytree(ROOT / "book" / "solutions", root / "book" / "solutions", ignore=ignore)
     shutil.copy2(ROOT / "book" / "references.bib", root / "book")
     (root / "mlpinit" / "constant.py").write_text("HEIGHT = 1.5\n")
     (root / "_toc.yml").write_text(TOC)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from small_project import Project, copy_project, new_project
 
 DEFECTS = {
@@ -133,3 +134,37 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, "the build ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+GRADED = """\
+:::{exercise} A slope
+:label: exercise-6-1
+
+Write it.
+:::
+
+:::{graded} 6.1
+:::
+"""
+
+
+def test_solutions_are_included_and_can_be_left_out(project: Project) -> None:
+    page = project.root / "book" / "prose.md"
+    page.write_text(f"{page.read_text()}\n{GRADED}")
+    answer = "torch.tanh"
+    for solutions, shown in (("1", True), ("0", False)):
+        result = project.make(f"SOLUTIONS={solutions}")
+        assert result.returncode == 0, result.stdout
+        text = BeautifulSoup(project.page("prose"), "html.parser").get_text()
+        assert "tanh_slope in book/exercises/tanh_derivative.py" in text
+        assert "pytest tests/exercises -k 6.1" in text
+        assert "Hint 1" in text
+        assert (answer in text.split("Hint 2")[1].split("entry by entry.")[1]) == shown
+
+
+def test_an_exercise_that_is_not_there_stops_the_build(project: Project) -> None:
+    page = project.root / "book" / "prose.md"
+    page.write_text(f"{page.read_text()}\n:::{{graded}} 6.99\n:::\n")
+    result = project.make()
+    assert result.returncode != 0
+    assert "there is no exercise 6.99" in result.stdout

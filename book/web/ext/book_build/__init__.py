@@ -17,9 +17,11 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the parts to Sphinx's events."""
     # Here, not above: `__main__` has something to settle before MyST-NB is loaded.
-    from book_build import execution, figures, pages  # noqa: PLC0415
+    from book_build import execution, exercises, figures, pages  # noqa: PLC0415
 
     execution.hash_what_runs()
+    app.add_config_value("book_solutions", True, "env", bool)
+    app.add_directive("graded", exercises.Graded)
     app.connect("config-inited", declare_parallel)
     app.connect("config-inited", execution.choose_cache)
     app.connect("env-before-read-docs", execution.run_changed)

@@ -26,7 +26,8 @@ def main() -> int:
     """Build `_build/html` and print the page to open; 0 only if the book is whole."""
     parser = argparse.ArgumentParser(prog="book_build", description=main.__doc__)
     parser.add_argument("--jobs", default="2", help="pages at a time (default: %(default)s)")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--solutions", default="1", choices="01", help="0 leaves them out")
+    args = parser.parse_args()
     root = Path.cwd()
     build = root / "_build"
     build.mkdir(exist_ok=True)
@@ -40,7 +41,7 @@ def main() -> int:
                 shutil.rmtree(build / made, ignore_errors=True)
         unfinished.touch()
         write_conf(root)
-        status = sphinx(root, build, jobs)
+        status = sphinx(root, build, args.jobs, args.solutions)
         if status == 0:
             unfinished.unlink()
     if status == 0:
@@ -86,13 +87,13 @@ def write_conf(root: Path) -> None:
         handle.write(last)
 
 
-def sphinx(root: Path, build: Path, jobs: str) -> int:
+def sphinx(root: Path, build: Path, jobs: str, solutions: str) -> int:
     """Run Sphinx as strictly as it goes."""
     # An optional check of jsonschema's, that nothing here asks for; loading it takes over a second.
     sys.modules["rfc3987_syntax"] = None
     from sphinx.cmd.build import build_main  # noqa: PLC0415
 
-    strict = ["-n", "-W", "-q", "-j", jobs]
+    strict = ["-n", "-W", "-q", "-j", jobs, "-D", f"book_solutions={solutions}"]
     return build_main(
         [*strict, "-b", "html", "-d", str(build / ".doctrees"), str(root), str(build / "html")]
     )

@@ -1,0 +1,358 @@
+"""Graders of chapter 7, Saturated or dead?"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import torch
+from torch import Generator, Tensor
+
+from mlpinit.grading.exercise import Case, Exercise, Mistake
+
+__all__ = ["EXERCISES"]
+
+
+def _fraction_cases(g: Generator) -> list[Case]:
+    small = torch.tensor([[-3.0, 1.2, 0.3, 5.0], [-2.9, 2.8, 0.1, -4.0], [-0.5, 1.1, -0.2, 3.1]])
+    return [
+        Case((small, 0.99)),
+        Case((5 * torch.randn(32, 20, generator=g), 0.97), "another cut"),
+        Case((2 * torch.randn(7, 40, generator=g, dtype=torch.float64), 0.5), "float64, a low cut"),
+        Case((30 * torch.randn(11, 6, generator=g), 0.999), "many entries at ±1"),
+    ]
+
+
+def _fractions_of(white: Tensor) -> tuple[Tensor, Tensor]:
+    return white.double().mean(0), white.double().mean(1)
+
+
+def _fractions(z: Tensor, cut: float) -> tuple[Tensor, Tensor]:
+    edge = math.atanh(cut)  # |tanh z| > cut is |z| > artanh(cut)
+    rows = [[abs(v) > edge for v in row] for row in z.tolist()]
+    of_units = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    of_examples = [sum(row) / len(row) for row in rows]
+    return torch.tensor(of_units).double(), torch.tensor(of_examples).double()
+
+
+FRACTIONS = Exercise(
+    id="7.1",
+    title="Two ways to read a map",
+    function="saturated_fractions",
+    points=1,
+    cases=_fraction_cases,
+    oracle=_fractions,
+    mistakes=(
+        Mistake(
+            "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
+            lambda z, cut: _fractions_of(z.abs() > cut),
+        ),
+        Mistake(
+            "entries near −1 are left out: they are as saturated as those near 1, take |h|",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()) > cut),
+        ),
+        Mistake(
+            "this is the live fraction, of the entries that are not saturated",
+            lambda z, cut: tuple(1 - f for f in _fractions(z, cut)),
+        ),
+        Mistake(
+            "these are counts: divide by the number of entries counted over",
+            lambda z, cut: tuple(f * n for f, n in zip(_fractions(z, cut), z.shape, strict=True)),
+        ),
+        Mistake(
+            "these are percentages: fractions lie between 0 and 1",
+            lambda z, cut: tuple(100 * f for f in _fractions(z, cut)),
+        ),
+        Mistake(
+            "this cuts the slope, 1 − h² < 1 − cut: |h| > cut is 1 − h² < 1 − cut²",
+            lambda z, cut: _fractions_of(1 - torch.tanh(z.double()) ** 2 < 1 - cut),
+        ),
+    ),
+    hints=(
+        "Make the mask of the saturated entries first, in the shape of z.",
+        "The mean of a mask, as numbers 0 and 1, is the part of it that is set.",
+        "Units are columns: their fraction is a mean over the rows, axis 0; an example's is over "
+        "axis 1.",
+    ),
+    teaches="One map has two margins: the column tells of a unit, the row of an example.",
+)
+
+
+def _designed(sizes: tuple[int, ...], g: Generator, dtype: torch.dtype) -> list[Tensor]:
+    """Batches whose units are each a trap: saturated always, in one batch, on most rows, once."""
+    live = lambda n: 1.5 * torch.rand(n, generator=g, dtype=dtype) - 0.75  # noqa: E731
+    far = lambda n: 4 + 3 * torch.rand(n, generator=g, dtype=dtype)  # noqa: E731
+    batches = []
+    for i, n in enumerate(sizes):
+        flips = torch.ones(n, dtype=dtype)
+        flips[::2] = -1
+        most, once = far(n), live(n)
+        most[i % n] = 0.25
+        if i == 0:
+            once[1] = -5.5
+        first = far(n) if i == 0 else live(n)
+        last = -far(n) if i == len(sizes) - 1 else live(n)
+        columns = (first, far(n), flips * far(n), most, live(n), last, -far(n), once)
+        batches.append(torch.stack(columns, 1))
+    return batches
+
+
+def _always_cases(g: Generator) -> list[Case]:
+    rates = torch.linspace(0.5, 1, 30)
+    loose = [
+        (3 - 6 * (torch.rand(n, 30, generator=g) < 0.5)) * (torch.rand(n, 30, generator=g) < rates)
+        for n in (3, 17, 8, 12)
+    ]
+    least = torch.tensor([0.4, 1.2, 1.9, 2.0, 3.0]).repeat(6)  # artanh(0.97) is 2.09
+    near = [least + 2 * torch.rand(n, 30, generator=g) for n in (6, 4)]
+    return [
+        Case((_designed((4, 3), g, torch.float32), 0.99)),
+        Case((_designed((5, 9, 2, 6), g, torch.float64), 0.97), "four batches"),
+        Case((loose, 0.99), "many units"),
+        Case((near, 0.97), "near the cut"),
+    ]
+
+
+def _always(batches: list[Tensor], cut: float) -> Tensor:
+    smallest = torch.stack([batch.double().abs().amin(0) for batch in batches]).amin(0)
+    return smallest > math.atanh(cut)
+
+
+def _white(batches: list[Tensor], cut: float) -> Tensor:
+    return torch.cat(batches).double().tanh().abs() > cut
+
+
+def _h(batches: list[Tensor]) -> Tensor:
+    return torch.cat(batches).double().tanh()
+
+
+ALWAYS = Exercise(
+    id="7.2",
+    title="A census over batches",
+    function="always_saturated",
+    points=2,
+    cases=_always_cases,
+    oracle=_always,
+    mistakes=(
+        Mistake(
+            "this is (any) where (all) is asked: one saturated row does not make a unit dead, one "
+            "live row makes it live",
+            lambda batches, cut: _white(batches, cut).any(0),
+        ),
+        Mistake(
+            "this is the last batch alone: a verdict needs every row of every batch",
+            lambda batches, cut: _white(batches[-1:], cut).all(0),
+        ),
+        Mistake(
+            "this is the first batch alone: a verdict needs every row of every batch",
+            lambda batches, cut: _white(batches[:1], cut).all(0),
+        ),
+        Mistake(
+            "a unit that is white in one whole batch is taken for dead: it must be white in all "
+            "of them",
+            lambda batches, cut: torch.stack([_white([b], cut).all(0) for b in batches]).any(0),
+        ),
+        Mistake(
+            "these are the units with a saturated row in each batch: every row is asked",
+            lambda batches, cut: torch.stack([_white([b], cut).any(0) for b in batches]).all(0),
+        ),
+        Mistake(
+            "these are the mostly saturated units, on more than half of the rows: every row is "
+            "asked",
+            lambda batches, cut: _white(batches, cut).double().mean(0) > 0.5,
+        ),
+        Mistake(
+            "units near −1 are left out: they are as saturated as those near 1, take |h|",
+            lambda batches, cut: (_h(batches) > cut).all(0),
+        ),
+        Mistake(
+            "the mean of |h| is compared with the cut: every row is asked",
+            lambda batches, cut: _h(batches).abs().mean(0) > cut,
+        ),
+        Mistake(
+            "the mean of h is compared with the cut: a unit that goes from −1 to 1 has a mean "
+            "near 0 and is saturated all the same",
+            lambda batches, cut: _h(batches).mean(0).abs() > cut,
+        ),
+        Mistake(
+            "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
+            lambda batches, cut: (torch.cat(batches).abs() > cut).all(0),
+        ),
+    ),
+    hints=(
+        "One live entry anywhere acquits a unit: that is (all) over the rows and the batches.",
+        "Either join the batches with torch.cat, or keep one mask and take (and) with each batch.",
+        "For one batch: (torch.tanh(z).abs() > cut).all(0).",
+    ),
+    teaches="Death is a statement about all the data: more rows can acquit a unit, never convict "
+    "one that was live before.",
+)
+
+
+def _convict_cases(g: Generator) -> list[Case]:
+    return [
+        Case((0.2, 0.99)),
+        Case((0.1, 0.95), "the rule of three's own level"),
+        Case((0.05, 0.9)),
+        Case((1e-5, 0.999), "a live rate of one in 100,000"),
+        Case((0.6, 0.5), "one row is enough"),
+        Case((round(0.2 + 0.1 * torch.rand((), generator=g).item(), 4), 0.9)),
+    ]
+
+
+def _convict(p: float, confidence: float) -> int:
+    """By bisection, in 28 decimal digits."""
+    dead, doubt = 1 - Decimal(p), 1 - Decimal(confidence)
+    low, high = 0, 1  # (low) rows are too few, (high) are enough
+    while dead**high > doubt:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if dead**middle > doubt else (low, middle)
+    return high
+
+
+CONVICT = Exercise(
+    id="7.3",
+    title="How many examples to convict",
+    function="examples_to_convict",
+    points=2,
+    cases=_convict_cases,
+    oracle=_convict,
+    mistakes=(
+        Mistake("this is one row too few: n must be rounded up", lambda p, c: _convict(p, c) - 1),
+        Mistake(
+            "this is one row more than it takes: the smallest n is asked",
+            lambda p, c: _convict(p, c) + 1,
+        ),
+        Mistake(
+            "this is the rule of three, 3/p: it is an approximation, for a confidence of 95% and a "
+            "small p alone",
+            lambda p, c: math.ceil(3 / p),
+        ),
+        Mistake(
+            "the confidence is inverted: n dead rows in a row must have a probability of at most "
+            "1 − confidence",
+            lambda p, c: math.ceil(math.log(c) / math.log(1 - p)),
+        ),
+        Mistake(
+            "p is the chance that a row is live: n dead rows in a row have the probability "
+            "(1 − p)ⁿ, not pⁿ",
+            lambda p, c: math.ceil(math.log(1 - c) / math.log(p)),
+        ),
+        Mistake(
+            "this takes p for −log(1 − p), which holds for a small p only: (1 − p)ⁿ has an exact "
+            "logarithm",
+            lambda p, c: math.ceil(-math.log(1 - c) / p),
+        ),
+    ),
+    hints=(
+        "A unit that is live on the part p of the data shows n dead rows in a row with the "
+        "probability (1 − p)ⁿ.",
+        "Solve (1 − p)ⁿ = 1 − confidence for n, with logarithms; n is then a real number.",
+        "A larger n makes the probability smaller, so round up: math.ceil.",
+    ),
+    teaches="A verdict has a price in data: to rule out ever smaller live rates takes n in "
+    "proportion to 1/p.",
+)
+
+
+def _fold_cases(g: Generator) -> list[Case]:
+    def case(stuck: list[int], hidden: int, vocab: int, dtype=torch.float32, what="") -> Case:
+        W2 = torch.randn(hidden, vocab, generator=g, dtype=dtype)
+        b2 = torch.randn(vocab, generator=g, dtype=dtype)
+        mask = torch.zeros(hidden, dtype=torch.bool)
+        mask[stuck] = True
+        means = 1.6 * torch.rand(hidden, generator=g, dtype=dtype) - 0.8
+        sign = torch.ones(hidden, dtype=dtype)
+        sign[1::3] = -1
+        return Case((W2, b2, mask, torch.where(mask, sign, means)), what)
+
+    return [
+        case([1, 3, 4], 5, 3),
+        case([0, 2, 5, 7, 8, 9, 13, 19], 20, 27, what="the book's 27 characters"),
+        case([0, 1, 2, 3, 6], 9, 4, torch.float64, "float64, the first units stuck"),
+        case(list(range(6)), 6, 5, what="every unit stuck"),
+    ]
+
+
+def _fold(W2: Tensor, b2: Tensor, stuck: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+    rows, bias = [], b2.double().clone()
+    for row, is_stuck, value in zip(W2.double(), stuck.tolist(), means.tolist(), strict=True):
+        if is_stuck:
+            bias += value * row
+        else:
+            rows.append(row)
+    return (torch.stack(rows) if rows else W2.double()[:0]), bias
+
+
+def _keeping(bias):
+    """The mistake that keeps the right rows and gets the bias as `bias` says."""
+    return lambda W2, b2, stuck, means: (
+        W2[~stuck].double(),
+        bias(W2.double(), b2.double(), stuck, means.double()),
+    )
+
+
+FOLD = Exercise(
+    id="7.4",
+    title="Fold the stuck units away",
+    function="fold_stuck",
+    points=3,
+    cases=_fold_cases,
+    oracle=_fold,
+    atol=1e-5,
+    mistakes=(
+        Mistake(
+            "the stuck units are deleted without a trace: what they added to every logit belongs "
+            "in the bias",
+            _keeping(lambda W2, b2, stuck, means: b2),
+        ),
+        Mistake(
+            "the rows of the stuck units are added as if all were stuck at 1: multiply each by its "
+            "unit's value, −1 or 1",
+            _keeping(lambda W2, b2, stuck, means: b2 + W2[stuck].sum(0)),
+        ),
+        Mistake(
+            "what the stuck units added is subtracted from the bias: it must be added, to take "
+            "their place",
+            _keeping(lambda W2, b2, stuck, means: b2 - means[stuck] @ W2[stuck]),
+        ),
+        Mistake(
+            "the mean of every unit is folded in, the live ones' too: those still stand in W2, and "
+            "count twice",
+            _keeping(lambda W2, b2, stuck, means: b2 + means @ W2),
+        ),
+        Mistake(
+            "the live units are folded into the bias: it is the stuck ones that are constant",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[~stuck] @ W2[~stuck]),
+        ),
+        Mistake(
+            "the stuck units' rows are averaged: their contributions to a logit add up",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[stuck] @ W2[stuck] / stuck.sum()),
+        ),
+        Mistake(
+            "every logit gets the same number: sum over the stuck units, each logit for itself",
+            _keeping(lambda W2, b2, stuck, means: b2 + (means[stuck] @ W2[stuck]).sum()),
+        ),
+        Mistake(
+            "the old bias is lost: add to it",
+            _keeping(lambda W2, b2, stuck, means: means[stuck] @ W2[stuck]),
+        ),
+        Mistake(
+            "the live units stand in reverse: their order in W2 is asked, for W1 has it too",
+            lambda *args: (_fold(*args)[0].flip(0), _fold(*args)[1]),
+        ),
+    ),
+    hints=(
+        "Write a logit as a sum over the hidden units and split it in two: live and stuck.",
+        "The stuck part is the same on every example: Σ over the stuck units of value × row of W2. "
+        "What else in the layer is the same on every example?",
+        "A bool mask selects rows: W2[~stuck] are the live ones, in their order; the constant is "
+        "means[stuck] @ W2[stuck].",
+    ),
+    teaches="A unit stuck at ±1 is a second bias: with its constant folded in, it can go and no "
+    "logit changes.",
+)
+
+EXERCISES = (FRACTIONS, ALWAYS, CONVICT, FOLD)

@@ -1,0 +1,410 @@
+"""From raw answers to a verdict. The parent alone comes here: it holds the right answers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mlpinit.grading import wire
+from mlpinit.grading.exercise import Exercise
+from mlpinit.grading.runner import Ending
+from mlpinit.grading.wire import Foreign, WireError
+
+__all__ = ["FAILED", "PASSED", "TO_DO", "Verdict", "judge"]
+
+PASSED, FAILED, TO_DO = "passed", "failed", "to do"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one exercise of one submission.
+
+    - `status`: 'passed', 'failed' or 'to do'
+    - `problem`: what is wrong, in one sentence; empty unless failed
+    - `details`: (heading, text) pairs in the order in which to show them: the input, what was
+      expected, what came, where they first differ
+    - `diagnosis`: the mistake, where it is a known one
+    - `output`: the beginning of what the submission printed
+    """
+
+    exercise: Exercise
+    status: str
+    problem: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+    diagnosis: str = ""
+    output: str = ""
+    seconds: float = 0.0
+    held: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def points(self) -> int:
+        """The points earned: all or none."""
+        return self.exercise.points if self.status == PASSED else 0
+
+
+@dataclass(frozen=True)
+class _Problem:
+    says: str
+    details: tuple[tuple[str, str], ...] = ()
+    diagnosis: str = ""
+
+
+def judge(exercise: Exercise, ending: Ending) -> Verdict:
+    """Compare every answer with the right one; the first that is wrong decides."""
+    cases = exercise.draw()
+    answers = _parsed(ending.lines)
+    extra = {"output": ending.output, "seconds": ending.seconds, "held": tuple(ending.held)}
+    for number, case in enumerate(cases, 1):
+        answer = next(answers, None)
+        if answer is not None and answer.get("kind") == "todo":
+            return Verdict(exercise, TO_DO, **extra)
+        if answer is None:
+            problem = _silence(ending, exercise)
+        else:
+            problem = _judge_case(exercise, case.args, answer)
+        if problem is None:
+            continue
+        where = f"case {number} of {len(cases)}" + (f", {case.what}" if case.what else "")
+        replay = f'replay: mlpinit.grading.inputs("{exercise.id}", {number})'
+        given = ("input", f"{_shown_arguments(exercise, case.args)}\n({where}; {replay})")
+        if answer is not None and answer.get("kind") in ("import", "missing"):
+            given = None
+        details = ((given,) if given else ()) + problem.details
+        return Verdict(exercise, FAILED, problem.says, details, problem.diagnosis, **extra)
+    return Verdict(exercise, PASSED, **extra)
+
+
+def _parsed(lines: list[str]) -> Iterator[dict]:
+    """The lines that are answers; the first that is none ends them."""
+    for line in lines:
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(answer, dict):
+            return
+        yield answer
+
+
+def _silence(ending: Ending, exercise: Exercise) -> _Problem:
+    """Why there is no answer."""
+    limits = exercise.limits
+    if ending.how == "time":
+        return _Problem(
+            f"it took longer than {limits.seconds:g} s and was stopped",
+            diagnosis="is there a loop without end, or one over what torch can do at once?",
+        )
+    if ending.how == "flood":
+        return _Problem("it returned more data than any answer needs")
+    if ending.how == "lost":
+        return _Problem("it took the process that ran it down with it")
+    if ending.how == "signal" and ending.code == signal.SIGXFSZ:
+        return _Problem(
+            f"it printed or wrote more than {limits.output // 2**20} MiB and was stopped"
+        )
+    if ending.how == "signal" and ending.code == signal.SIGXCPU:
+        return _Problem("it used up its processor time and was stopped")
+    if ending.how == "signal":
+        return _Problem(f"it crashed the interpreter ({signal.Signals(ending.code).name})")
+    if ending.code == 3:
+        return _Problem(f"it asked for more memory than the {limits.memory // 2**20} MiB there are")
+    return _Problem(f"it ended the process itself (exit code {ending.code}) before it answered")
+
+
+def _judge_case(exercise: Exercise, args: tuple, answer: dict) -> _Problem | None:
+    kind = answer.get("kind")
+    if kind in ("error", "import", "missing"):
+        return _raised(answer, exercise)
+    try:
+        value = wire.decode(answer["value"])
+        args_after = wire.decode(answer["args"])
+    except (WireError, KeyError, TypeError):
+        return _Problem("what it sent back is not an answer")
+    expected = exercise.oracle(*_copied(args))
+    problem = _form(expected, value)
+    if problem is not None:
+        known = _known_mistake(exercise, args, value)
+        problem = replace(problem, diagnosis=known or problem.diagnosis)
+    elif exercise.accepts is not None:
+        wrong = exercise.accepts(_copied(args), value)
+        problem = wrong and _Problem(wrong, (("came", _shown(value)),))
+    else:
+        problem = _difference(exercise, args, expected, value)
+    if problem is None and not _same(list(args), args_after):
+        return _Problem(
+            "the answer is right, but the function changed its argument",
+            diagnosis="work on a copy (x.clone()), or without x[...] = and methods that end in _",
+        )
+    return problem or None
+
+
+def _raised(answer: dict, exercise: Exercise) -> _Problem:
+    kind, name = answer["kind"], str(answer.get("type"))
+    message, line = str(answer.get("message")), answer.get("line")
+    if kind == "missing":
+        return _Problem(message)
+    where = f" in line {line}" if isinstance(line, int) else ""
+    did = "loading the file" if kind == "import" else "your code"
+    details = [("raised", f"{name}: {message}" if message else name)]
+    if answer.get("text"):
+        details.append(("line", f"{line}: {answer['text']}"))
+    diagnosis = ""
+    if name == "MemoryError" or "can't allocate memory" in message:
+        limit = exercise.limits.memory // 2**20
+        return _Problem(f"it asked for more memory than the {limit} MiB there are", tuple(details))
+    if name in ("SystemExit", "Exit", "KeyboardInterrupt"):
+        diagnosis = "a function answers with return; it need not end the program"
+    return _Problem(f"{did} raised {name}{where}", tuple(details), diagnosis)
+
+
+def _form(expected: object, value: object) -> _Problem | None:
+    """What is wrong with the kind, shape or dtype of an answer, before its numbers are compared."""
+    came = ("came", _shown(value))
+    if value is None and expected is not None:
+        return _Problem("it returned None", diagnosis="is there a return at the end of every path?")
+    if isinstance(value, Foreign):
+        return _Problem(
+            f"it returned something of type {value.type_name}, wanted {_kind(expected)}"
+        )
+    if isinstance(expected, tuple | list):
+        if not isinstance(value, tuple | list):
+            return _Problem(f"it returned {_kind(value)}, wanted {len(expected)} values", (came,))
+        if len(value) != len(expected):
+            return _Problem(f"it returned {len(value)} values, wanted {len(expected)}", (came,))
+        parts = (_form(e, v) for e, v in zip(expected, value, strict=True))
+        return next((p for p in parts if p is not None), None)
+    if isinstance(expected, str) and not isinstance(value, str):
+        return _Problem(f"it returned {_kind(value)}, wanted text", (came,))
+    if isinstance(expected, bool | int | float | Tensor):
+        return _form_of_numbers(torch.as_tensor(expected), value, came)
+    return None
+
+
+def _form_of_numbers(expected: Tensor, value: object, came: tuple[str, str]) -> _Problem | None:
+    if not isinstance(value, bool | int | float | Tensor):
+        return _Problem(f"it returned {_kind(value)}, wanted {_kind(expected)}", (came,))
+    got = torch.as_tensor(value)
+    if got.shape != expected.shape:
+        wanted, is_ = tuple(expected.shape), tuple(got.shape)
+        hint = ""
+        if got.shape == expected.mT.shape if expected.ndim == 2 else False:
+            hint = "it is the transpose of what is wanted, by its shape"
+        elif got.numel() == expected.numel():
+            hint = "the numbers are as many as wanted: is an axis too many or out of place?"
+        says = f"the shape is {is_}, wanted {wanted}"
+        return _Problem(says, (("expected", _shown(expected)), came), hint)
+    family, wanted = _family(got), _family(expected)
+    whole_for_real = wanted == "floating point" and family == "whole numbers" and not expected.ndim
+    if family != wanted and not whole_for_real:
+        says = f"the dtype is {_dtype(got)} ({family}), wanted {wanted}"
+        return _Problem(says, (("expected", _shown(expected)), came))
+    if got.is_floating_point() and got.dtype in (torch.float16, torch.bfloat16):
+        return _Problem(
+            f"the dtype is {_dtype(got)}, too coarse; wanted float32 or float64", (came,)
+        )
+    return None
+
+
+def _difference(
+    exercise: Exercise, args: tuple, expected: object, value: object
+) -> _Problem | None:
+    """Where an answer of the right form differs from the right one, and why if that is known."""
+    if _close(exercise, expected, value):
+        return None
+    details = [("expected", _shown(expected)), ("came", _shown(value))]
+    where = _first_difference(exercise, expected, value)
+    if where:
+        details.append(("first differs", where))
+    if _has_nan(value) and not _has_nan(expected):
+        diagnosis = _known_mistake(exercise, args, value)
+        diagnosis = diagnosis or "look for 0/0, ∞ − ∞, log of 0, or an exponential that overflows"
+        return _Problem("there is NaN in the answer", tuple(details), diagnosis)
+    diagnosis = _known_mistake(exercise, args, value) or _general_mistake(
+        exercise, args, expected, value
+    )
+    return _Problem("the answer is not right", tuple(details), diagnosis)
+
+
+def _known_mistake(exercise: Exercise, args: tuple, value: object) -> str:
+    for mistake in exercise.mistakes:
+        try:
+            wrong = mistake.wrong(*_copied(args))
+        except Exception:
+            continue
+        if wrong is not None and _form(wrong, value) is None and _close(exercise, wrong, value):
+            return mistake.says
+    return ""
+
+
+def _general_mistake(exercise: Exercise, args: tuple, expected: object, value: object) -> str:
+    """Mistakes that any question about numbers can meet: a factor, a sign, a transpose."""
+    if not isinstance(expected, int | float | Tensor) or isinstance(expected, bool):
+        return ""
+    want, got = (torch.as_tensor(v).double() for v in (expected, value))
+    if torch.as_tensor(expected).dtype == torch.bool:
+        return "every entry is the opposite of what is wanted" if (want != got).all() else ""
+    if not got.isfinite().all() or not want.isfinite().all() or not want.abs().max() > 0:
+        return ""
+    if (got == 0).all():
+        return "every entry is 0"
+    if want.ndim == 2 and want.shape[0] == want.shape[1] and _close(exercise, want.mT, got):
+        return "this is the transpose of what is wanted"
+    factor = ((got * want).sum() / (want * want).sum()).item()
+    if not math.isfinite(factor) or not torch.allclose(got, factor * want, rtol=1e-3, atol=1e-9):
+        return ""
+    return _factor_in_words(factor, args)
+
+
+def _factor_in_words(factor: float, args: tuple) -> str:
+    if math.isclose(factor, -1, rel_tol=1e-3):
+        return "the sign is the wrong way round"
+    sizes = {a.shape[0] for a in args if isinstance(a, Tensor) and a.ndim and a.shape[0] > 1}
+    for n in sorted(sizes):
+        if math.isclose(abs(factor), n, rel_tol=1e-3):
+            return (
+                f"your answer is {factor:.4g} times too large: did you divide by the {n} examples?"
+            )
+        if math.isclose(abs(factor), 1 / n, rel_tol=1e-3):
+            return f"your answer is {n} times too small: did you divide by {n} once too often?"
+    return f"every entry is {factor:.4g} times what is wanted"
+
+
+def _close(exercise: Exercise, expected: object, value: object) -> bool:
+    if isinstance(expected, tuple | list):
+        pairs = zip(expected, value, strict=True)
+        return all(_close(exercise, e, v) for e, v in pairs)
+    if isinstance(expected, str):
+        return expected == value
+    want, got = torch.as_tensor(expected), torch.as_tensor(value)
+    if want.is_floating_point():
+        want, got = want.double(), got.double()
+        tolerance = {"rtol": exercise.rtol, "atol": exercise.atol}
+        return torch.allclose(got, want, equal_nan=True, **tolerance)
+    return torch.equal(want.long(), got.long())
+
+
+def _first_difference(exercise: Exercise, expected: object, value: object, at: str = "") -> str:
+    if isinstance(expected, tuple | list):
+        for i, (e, v) in enumerate(zip(expected, value, strict=True)):
+            if not _close(exercise, e, v):
+                return _first_difference(exercise, e, v, f"value {i + 1} of {len(expected)}, ")
+        return ""
+    if isinstance(expected, str):
+        return ""
+    want, got = (torch.as_tensor(v) for v in (expected, value))
+    if not want.ndim:
+        return at.removesuffix(", ")
+    a, b = want.double(), got.double()
+    bad = ~torch.isclose(b, a, rtol=exercise.rtol, atol=exercise.atol, equal_nan=True)
+    place = bad.nonzero()[0].tolist()
+    counts = f"{int(bad.sum())} of {bad.numel()} entries differ"
+    here = f"{at}at {place}: expected {_number(want[*place])}, came {_number(got[*place])}"
+    return f"{here} ({counts})"
+
+
+def _has_nan(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return any(map(_has_nan, value))
+    return isinstance(value, float | Tensor) and bool(torch.as_tensor(value).isnan().any())
+
+
+def _copied(value: object) -> object:
+    """Arguments that an oracle may write into without harm."""
+    if isinstance(value, tuple | list):
+        return type(value)(_copied(v) for v in value)
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _same(before: object, after: object) -> bool:
+    """Whether arguments came back as they went."""
+    if isinstance(before, tuple | list):
+        return (
+            isinstance(after, tuple | list)
+            and len(before) == len(after)
+            and all(_same(b, a) for b, a in zip(before, after, strict=True))
+        )
+    if isinstance(before, Tensor):
+        same_form = isinstance(after, Tensor) and before.shape == after.shape
+        return same_form and torch.equal(before.nan_to_num(), after.to(before.dtype).nan_to_num())
+    both_nan = isinstance(before, float) and isinstance(after, float) and math.isnan(before + after)
+    return before == after or both_nan
+
+
+def _family(t: Tensor) -> str:
+    if t.dtype == torch.bool:
+        return "true or false"
+    return "floating point" if t.is_floating_point() else "whole numbers"
+
+
+def _dtype(t: Tensor) -> str:
+    return str(t.dtype).removeprefix("torch.")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {_family(value)}" if value.ndim else "one number"
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+    if isinstance(value, tuple | list):
+        return f"{len(value)} values"
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _number(value: Tensor) -> str:
+    plain = value.item()
+    return f"{plain:.6g}" if isinstance(plain, float) else str(plain)
+
+
+def _shown(value: object) -> str:
+    """A value as a learner wants to see it: short, with its shape and dtype when it is a tensor."""
+    if isinstance(value, Foreign):
+        return f"a {value.type_name}"
+    if isinstance(value, Tensor):
+        if not value.ndim:
+            return _number(value)
+        values = torch.round(value.double(), decimals=5) if value.is_floating_point() else value
+        text = _compact(values)
+        return f"{text}  {tuple(value.shape)} {_dtype(value)}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple | list) and any(isinstance(v, Tensor) for v in value):
+        return "\n".join(f"{i}. {_shown(v)}" for i, v in enumerate(value, 1))
+    text = repr(value)
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+def _compact(values: Tensor) -> str:
+    with _print_options():
+        text = str(values)
+    text = text.removeprefix("tensor(").removesuffix(")")
+    text = re.sub(r",\s+dtype=torch\.\w+$", "", text)
+    return "\n".join(line[7:] if i else line for i, line in enumerate(text.split("\n")))
+
+
+class _print_options:  # noqa: N801 (a context manager)
+    """torch's printing, short for a moment."""
+
+    def __enter__(self) -> None:
+        torch.set_printoptions(precision=4, threshold=60, edgeitems=3, linewidth=88, sci_mode=False)
+
+    def __exit__(self, *error: object) -> None:
+        torch.set_printoptions(profile="default")
+
+
+def _shown_arguments(exercise: Exercise, args: tuple) -> str:
+    """Each argument after its name, which is that of the oracle's parameter."""
+    names = inspect.signature(exercise.oracle).parameters
+    return "\n".join(_named(name, a) for name, a in zip(names, args, strict=True))
+
+
+def _named(name: str, value: object) -> str:
+    first, *rest = _shown(value).split("\n")
+    indent = " " * (len(name) + 3)
+    return "\n".join([f"{name} = {first}", *(indent + line for line in rest)])

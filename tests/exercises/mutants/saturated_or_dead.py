@@ -1,0 +1,220 @@
+"""Answers to chapter 7 as learners give them.
+
+`NAME__wrong_...` must fail, and its docstring is what the diagnosis must say;
+`NAME__right_...` is unusual and must pass.
+"""
+
+import math
+
+import torch
+
+from mlpinit import saturation
+
+
+def saturated_fractions__wrong_cut_on_z(z, cut):
+    """the cut is set to z"""
+    white = (z.abs() > cut).float()
+    return white.mean(0), white.mean(1)
+
+
+def saturated_fractions__wrong_swapped(z, cut):
+    """the shape is"""
+    white = (torch.tanh(z).abs() > cut).float()
+    return white.mean(1), white.mean(0)
+
+
+def saturated_fractions__wrong_signed(z, cut):
+    """entries near −1 are left out"""
+    white = (torch.tanh(z) > cut).float()
+    return white.mean(0), white.mean(1)
+
+
+def saturated_fractions__wrong_slope(z, cut):
+    """this cuts the slope"""
+    white = (1 - torch.tanh(z) ** 2 < 1 - cut).float()
+    return white.mean(0), white.mean(1)
+
+
+def saturated_fractions__wrong_counts(z, cut):
+    """these are counts"""
+    white = (torch.tanh(z).abs() > cut).double()
+    return white.sum(0), white.sum(1)
+
+
+def saturated_fractions__wrong_one_value(z, cut):
+    """wanted 2 values"""
+    return (torch.tanh(z).abs() > cut).float().mean(0)
+
+
+def saturated_fractions__right_on_z(z, cut):
+    white = z.abs() > math.atanh(cut)
+    return [white.sum(0) / len(z), white.sum(1) / z.shape[1]]
+
+
+def saturated_fractions__right_slow_loop(z, cut):
+    of_units, of_examples = torch.zeros(z.shape[1]), torch.zeros(z.shape[0])
+    for i, row in enumerate(z.tolist()):
+        for j, v in enumerate(row):
+            if abs(math.tanh(v)) > cut:
+                of_units[j] += 1 / z.shape[0]
+                of_examples[i] += 1 / z.shape[1]
+    return of_units, of_examples
+
+
+def always_saturated__wrong_any(batches, cut):
+    """this is (any) where (all) is asked"""
+    return (torch.tanh(torch.cat(batches)).abs() > cut).any(0)
+
+
+def always_saturated__wrong_last_batch(batches, cut):
+    """this is the last batch alone"""
+    for z in batches:
+        dead = (torch.tanh(z).abs() > cut).all(0)
+    return dead
+
+
+def always_saturated__wrong_any_batch(batches, cut):
+    """white in one whole batch"""
+    dead = torch.zeros(batches[0].shape[1], dtype=torch.bool)
+    for z in batches:
+        dead |= (torch.tanh(z).abs() > cut).all(0)
+    return dead
+
+
+def always_saturated__wrong_majority(batches, cut):
+    """these are the mostly saturated units"""
+    return (torch.tanh(torch.cat(batches)).abs() > cut).float().mean(0) > 0.5
+
+
+def always_saturated__wrong_signed(batches, cut):
+    """units near −1 are left out"""
+    return (torch.tanh(torch.cat(batches)) > cut).all(0)
+
+
+def always_saturated__wrong_mean_activation(batches, cut):
+    """the mean of h is compared"""
+    return torch.tanh(torch.cat(batches)).mean(0).abs() > cut
+
+
+def always_saturated__wrong_numbers(batches, cut):
+    """wanted true or false"""
+    return (torch.tanh(torch.cat(batches)).abs() > cut).all(0).float()
+
+
+def always_saturated__right_running(batches, cut):
+    dead = torch.ones(batches[0].shape[1], dtype=torch.bool)
+    for z in batches:
+        dead &= (torch.tanh(z).abs() > cut).all(0)
+    return dead
+
+
+def always_saturated__right_count(batches, cut):
+    n = sum(len(z) for z in batches)
+    return sum((torch.tanh(z) ** 2 > cut**2).sum(0) for z in batches) == n
+
+
+def examples_to_convict__wrong_rule_of_three(p, confidence):
+    """this is the rule of three"""
+    return math.ceil(3 / p)
+
+
+def examples_to_convict__wrong_floor(p, confidence):
+    """one row too few"""
+    return int(math.log(1 - confidence) / math.log(1 - p))
+
+
+def examples_to_convict__wrong_one_more(p, confidence):
+    """one row more than it takes"""
+    return math.ceil(math.log(1 - confidence) / math.log(1 - p)) + 1
+
+
+def examples_to_convict__wrong_inverted(p, confidence):
+    """the confidence is inverted"""
+    return math.ceil(math.log(confidence) / math.log(1 - p))
+
+
+def examples_to_convict__wrong_p_to_the_n(p, confidence):
+    """(1 − p)ⁿ, not pⁿ"""
+    return math.ceil(math.log(1 - confidence) / math.log(p))
+
+
+def examples_to_convict__wrong_first_order(p, confidence):
+    """for a small p only"""
+    return math.ceil(-math.log(1 - confidence) / p)
+
+
+def examples_to_convict__wrong_not_whole(p, confidence):
+    """wanted whole numbers"""
+    return math.log(1 - confidence) / math.log(1 - p)
+
+
+def examples_to_convict__right_slow_loop(p, confidence):
+    n, chance = 1, 1 - p
+    while chance > 1 - confidence:
+        n, chance = n + 1, chance * (1 - p)
+    return n
+
+
+def examples_to_convict__right_search(p, confidence):
+    low, high = 0, 2**40
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = saturation.live_rate_bound(middle, confidence) <= p
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def fold_stuck__wrong_deleted(W2, b2, stuck, means):
+    """deleted without a trace"""
+    return W2[~stuck], b2
+
+
+def fold_stuck__wrong_no_signs(W2, b2, stuck, means):
+    """as if all were stuck at 1"""
+    return W2[~stuck], b2 + W2[stuck].sum(0)
+
+
+def fold_stuck__wrong_all_means(W2, b2, stuck, means):
+    """the mean of every unit is folded in"""
+    return W2[~stuck], b2 + means @ W2
+
+
+def fold_stuck__wrong_one_number(W2, b2, stuck, means):
+    """every logit gets the same number"""
+    return W2[~stuck], b2 + (means[stuck, None] * W2[stuck]).sum()
+
+
+def fold_stuck__wrong_axis(W2, b2, stuck, means):
+    """the shape is"""
+    return W2[:, ~stuck[: W2.shape[1]]], b2 + means[stuck] @ W2[stuck]
+
+
+def fold_stuck__wrong_reversed(W2, b2, stuck, means):
+    """stand in reverse"""
+    live = [j for j in reversed(range(len(W2))) if not stuck[j]]
+    return W2[live], b2 + means[stuck] @ W2[stuck]
+
+
+def fold_stuck__wrong_zeroed(W2, b2, stuck, means):
+    """the shape is"""
+    return W2 * ~stuck[:, None], b2 + means[stuck] @ W2[stuck]
+
+
+def fold_stuck__wrong_in_place(W2, b2, stuck, means):
+    """the function changed its argument"""
+    b2 += means[stuck] @ W2[stuck]
+    return W2[~stuck], b2
+
+
+def fold_stuck__right_masked_product(W2, b2, stuck, means):
+    return W2.index_select(0, (~stuck).nonzero()[:, 0]), b2 + (means * stuck) @ W2
+
+
+def fold_stuck__right_slow_loop(W2, b2, stuck, means):
+    live, bias = [], b2.clone()
+    for j in range(len(W2)):
+        if stuck[j]:
+            bias = bias + W2[j] if means[j] > 0 else bias - W2[j]
+        else:
+            live.append(j)
+    return W2[live], bias

@@ -1,0 +1,168 @@
+"""Answers to chapter 5 as learners give them.
+
+`NAME__wrong_...` must fail, and its docstring is what the diagnosis must say;
+`NAME__right_...` is unusual and must pass.
+"""
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+def log_softmax__wrong_last_axis(logits, axis):
+    """along the last axis, whatever axis is given"""
+    return torch.log_softmax(logits, -1)
+
+
+def log_softmax__wrong_naive(logits, axis):
+    """exp of a large logit overflows"""
+    e = logits.exp()
+    return (e / e.sum(axis, keepdim=True)).log()
+
+
+def log_softmax__wrong_naive_difference(logits, axis):
+    """the sum of exp overflows"""
+    return logits - logits.exp().sum(axis, keepdim=True).log()
+
+
+def log_softmax__wrong_one_maximum(logits, axis):
+    """one maximum serves the whole tensor"""
+    o = logits - logits.max()
+    return o - o.exp().sum(axis, keepdim=True).log()
+
+
+def log_softmax__wrong_not_put_back(logits, axis):
+    """taken out of the exponents but not put back"""
+    o = logits - logits.amax(axis, keepdim=True)
+    return logits - o.exp().sum(axis, keepdim=True).log()
+
+
+def log_softmax__wrong_log_of_softmax(logits, axis):
+    """write the logarithm of the quotient as a difference"""
+    o = logits - logits.amax(axis, keepdim=True)
+    return (o.exp() / o.exp().sum(axis, keepdim=True)).log()
+
+
+def log_softmax__wrong_no_log(logits, axis):
+    """this is the softmax"""
+    return torch.softmax(logits, axis)
+
+
+def log_softmax__wrong_in_place(logits, axis):
+    """the function changed its argument"""
+    logits -= logits.amax(axis, keepdim=True)
+    return logits - logits.exp().sum(axis, keepdim=True).log()
+
+
+def log_softmax__right_logsumexp(logits, axis):
+    return logits - logits.logsumexp(axis, keepdim=True)
+
+
+def log_softmax__right_slow_loop(logits, axis):
+    moved = logits.movedim(axis, -1)
+    rows = [
+        r - torch.log(torch.exp(r - max(r)).sum()) - max(r)
+        for r in moved.reshape(-1, moved.shape[-1])
+    ]
+    return torch.stack(rows).view(moved.shape).movedim(-1, axis)
+
+
+def expected_first_loss__wrong_bits(logits):
+    """in bits, with log2"""
+    return -(torch.log_softmax(logits, 1) / math.log(2)).mean()
+
+
+def expected_first_loss__wrong_log_of_mean(logits):
+    """−log of the mean probability"""
+    return -torch.softmax(logits, 1).mean().log()
+
+
+def expected_first_loss__wrong_examples_averaged_first(logits):
+    """averaged over the examples before the logarithm"""
+    return -torch.softmax(logits, 1).mean(0).log().mean()
+
+
+def expected_first_loss__wrong_entropy(logits):
+    """this is the entropy"""
+    log_p = torch.log_softmax(logits, 1)
+    return -(log_p.exp() * log_p).sum(1).mean()
+
+
+def expected_first_loss__wrong_sum_of_characters(logits):
+    """the characters are summed"""
+    return -torch.log_softmax(logits, 1).sum(1).mean()
+
+
+def expected_first_loss__wrong_sum_of_examples(logits):
+    """the examples are summed"""
+    return -torch.log_softmax(logits, 1).mean(1).sum().item()
+
+
+def expected_first_loss__wrong_overflow(logits):
+    """the sum of exp overflows"""
+    return (logits.exp().sum(1).log() - logits.mean(1)).mean().item()
+
+
+def expected_first_loss__wrong_underflow(logits):
+    """log_softmax, not the log of the softmax"""
+    return -torch.softmax(logits, 1).log().mean().item()
+
+
+def expected_first_loss__wrong_per_example(logits):
+    """the shape is"""
+    return -torch.log_softmax(logits, 1).mean(1)
+
+
+def expected_first_loss__right_every_target(logits):
+    n, vocab = logits.shape
+    repeated = logits.repeat_interleave(vocab, 0)
+    return functional.cross_entropy(repeated, torch.arange(vocab).repeat(n))
+
+
+def expected_first_loss__right_smoothed_target(logits):
+    uniform = torch.full_like(logits, 1 / logits.shape[1])
+    return functional.cross_entropy(logits, uniform).item()
+
+
+def output_factor__wrong_variance(h, W, spread):
+    """divides by the variance"""
+    return spread / (h @ W).var().item()
+
+
+def output_factor__wrong_inverse(h, W, spread):
+    """this is the inverse"""
+    return (h @ W).std().item() / spread
+
+
+def output_factor__wrong_root_mean_square(h, W, spread):
+    """over the root mean square"""
+    return spread / (h @ W).square().mean().sqrt().item()
+
+
+def output_factor__wrong_formula(h, W, spread):
+    """over all draws of weights"""
+    return spread / (h.shape[1] * h.square().mean()).sqrt().item()
+
+
+def output_factor__wrong_negative(h, W, spread):
+    """wanted a positive number"""
+    return -spread / (h @ W).std().item()
+
+
+def output_factor__wrong_guessed(h, W, spread):
+    """the logits' standard deviation is"""
+    return 0.01
+
+
+def output_factor__right_over_n(h, W, spread):
+    return spread / (h @ W).std(correction=0)
+
+
+def output_factor__right_bisection(h, W, spread):
+    low, high = 0.0, 1e9
+    for _ in range(100):
+        middle = (low + high) / 2
+        too_loud = (h.double() @ (middle * W.double())).std() > spread
+        low, high = (low, middle) if too_loud else (middle, high)
+    return middle

@@ -1,0 +1,95 @@
+"""`pytest tests/exercises` as a learner meets it, in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlpinit.grading.exercise import all_exercises
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "pytest", "tests/exercises", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    folder = tmp_path / "exercises"
+    shutil.copytree(ROOT / "book" / "exercises", folder)
+    return folder
+
+
+def test_a_fresh_clone_is_all_to_do_and_no_failure():
+    done = run("--submission", str(ROOT / "book" / "exercises"))
+    assert done.returncode == 0, done.stdout
+    n, points = len(all_exercises()), sum(e.points for e in all_exercises())
+    assert f"0 of {points} points: 0 passed, 0 failed, {n} to do" in done.stdout
+    assert "Next: 1.1" in done.stdout
+    assert f"{n} to do" in done.stdout.splitlines()[-1]
+    for e in all_exercises():
+        assert f"· {e.id:<5}{e.title}" in done.stdout
+
+
+def test_strictly_to_do_is_failed():
+    done = run("--strict-exercises", "-k", "6.1", "--submission", str(ROOT / "book" / "exercises"))
+    assert done.returncode == 1
+    assert "6.1 The slope of tanh: to do" in done.stdout
+
+
+def test_all_solved_passes():
+    done = run("--strict-exercises", "--submission", str(ROOT / "book" / "solutions"))
+    assert done.returncode == 0, done.stdout
+    assert "Next" not in done.stdout
+
+
+def test_a_wrong_answer_fails_and_shows_nothing_of_pytest(mine):
+    path = mine / "tanh_derivative.py"
+    path.write_text("import torch\n\ndef tanh_slope(x):\n    return 1 - x**2\n")
+    done = run("-k", "6.1", "--submission", str(mine))
+    assert done.returncode == 1
+    report = done.stdout.split("FAILURES")[1].split("progress")[0]
+    assert "1 − x² where 1 − tanh(x)² is meant" in report
+    for internal in ("conftest", "NotYetError", "def test_exercise", "Traceback", "site-packages"):
+        assert internal not in report
+
+
+@pytest.mark.parametrize(
+    ("picked", "ids"),
+    [
+        ("6.2", ["6.2"]),
+        ("tanh_slope", ["6.1"]),
+        ("tanh_derivative", ["6.1", "6.2", "6.3"]),
+    ],
+)
+def test_k_picks_by_number_name_and_chapter(picked, ids):
+    done = run("-k", picked, "-v", "--submission", str(ROOT / "book" / "solutions"))
+    found = [line for line in done.stdout.splitlines() if "PASSED" in line]
+    assert len(found) == len(ids)
+    assert all(any(f"[{i}-" in line for line in found) for i in ids)
+
+
+def test_a_file_that_is_missing_or_broken_costs_its_chapter_alone(mine):
+    shutil.copytree(ROOT / "book" / "solutions", mine, dirs_exist_ok=True)
+    (mine / "tanh_derivative.py").write_text("import nothing_of_that_name\n")
+    (mine / "corpus.py").unlink()
+    done = run("--submission", str(mine))
+    assert done.returncode == 1
+    failed = sum(e.chapter == "tanh_derivative" for e in all_exercises())
+    to_do = sum(e.chapter == "corpus" for e in all_exercises())
+    passed = len(all_exercises()) - failed - to_do
+    assert f"{passed} passed, {failed} failed, {to_do} to do" in done.stdout
+
+
+def test_one_check_answers_soon():
+    """Not the machine's speed but a plan: a start of torch on each side, and one short child."""
+    begin = time.monotonic()
+    assert run("-k", "6.1", "--submission", str(ROOT / "book" / "solutions")).returncode == 0
+    assert time.monotonic() - begin < 20
