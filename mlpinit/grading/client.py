@@ -8,12 +8,13 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlpinit.grading.runner import Ending, Job
+from mlpinit.grading.job import Ending, Job
 
 __all__ = ["Runner"]
 
@@ -62,10 +63,14 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
+        """End the process: by closing its input, and by force if that is not enough."""
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
     def run(self, job: Job) -> Ending:
@@ -74,6 +79,7 @@ class Runner:
         if not self._ready:
             self._ready = self._line(begin + START) == b"ready"
             if not self._ready:
+                self._process.kill()
                 self.close()
                 raise RuntimeError("the process that runs submissions does not start")
         reply = None
@@ -84,6 +90,7 @@ class Runner:
         except OSError:
             pass
         if reply is None:
+            self._process.kill()
             self.close()
             self._start()
             return Ending([], "lost", 0, "", 0, time.monotonic() - begin, [])

@@ -9,8 +9,8 @@ from pathlib import Path
 from mlpinit.grading import wire
 from mlpinit.grading.client import Runner
 from mlpinit.grading.exercise import Exercise, all_exercises
+from mlpinit.grading.job import Job
 from mlpinit.grading.judge import FAILED, TO_DO, Verdict, judge
-from mlpinit.grading.runner import Job
 
 __all__ = ["Report", "Submission", "grade", "grade_source", "read_submission"]
 

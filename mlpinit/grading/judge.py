@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mlpinit.grading import wire
 from mlpinit.grading.exercise import Exercise
-from mlpinit.grading.runner import Ending
+from mlpinit.grading.job import Ending
 from mlpinit.grading.wire import Foreign, WireError
 
 __all__ = ["FAILED", "PASSED", "TO_DO", "Verdict", "judge"]

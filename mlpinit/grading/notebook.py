@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from mlpinit.grading import wire
 from mlpinit.grading.exercise import find
+from mlpinit.grading.job import Ending
 from mlpinit.grading.judge import Verdict, judge
-from mlpinit.grading.runner import Ending, answers_of, watch_over
+from mlpinit.grading.runner import answers_of, watch_over
 from mlpinit.grading.show import as_html, as_text
 
 __all__ = ["Shown", "check"]

@@ -19,54 +19,19 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from mlpinit.grading import sandbox, wire
+from mlpinit.grading.job import Ending, Job
 from mlpinit.grading.sandbox import Limits
 
-__all__ = ["Ending", "Job", "answers_of", "run", "watch_over"]
+__all__ = ["answers_of", "run", "watch_over"]
 
 SHOWN_OUTPUT = 2000  # bytes of what a submission printed
 SHOWN_MESSAGE = 500  # characters of an exception's message
-
-
-@dataclass(frozen=True)
-class Job:
-    """One function of one submission, to be called with one list of arguments after another.
-
-    `cases` are the encoded argument lists (see `wire`). `user` is whose rights it has, empty for
-    those of whoever grades.
-    """
-
-    source: str
-    filename: str
-    function: str
-    cases: list[str]
-    limits: Limits
-    user: str = ""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a child ended: what it wrote, unread, and what became of it.
-
-    - `lines`: what it wrote into its pipe
-    - `how`: 'exit', 'signal', 'time' (stopped by the clock) or 'flood' (it wrote too much)
-    - `code`: the exit code or the signal's number
-    - `output`: the beginning of what it printed, `printed` how many bytes there were in all
-    - `held`: the protections that were in place, as `sandbox.confine` names them
-    """
-
-    lines: list[str]
-    how: str
-    code: int
-    output: str
-    printed: int
-    seconds: float
-    held: list[str]
 
 
 def run(job: Job) -> Ending:
@@ -154,7 +119,7 @@ def _be_the_child(
     *,
     confined: bool,
     user: str,
-) -> None:
+) -> None:  # pragma: no cover (a confined child can write no measurement)
     """Give up everything but the pipe, answer, and leave without the parent's clean-up."""
     try:
         os.setsid()
@@ -189,7 +154,7 @@ def _be_the_child(
         os._exit(0)
 
 
-def _write(handle: int, line: str) -> None:
+def _write(handle: int, line: str) -> None:  # pragma: no cover (in the child)
     left = memoryview(line.encode("utf-8", "replace") + b"\n")
     while left:
         left = left[os.write(handle, left) :]
@@ -251,13 +216,10 @@ def _hide_the_graders() -> None:
 def _failure(kind: str, error: BaseException) -> str:
     """An exception as data: its type, its message, and the learner's own line."""
     line, text = None, ""
-    if isinstance(error, SyntaxError) and error.lineno:
+    if isinstance(error, SyntaxError):
         line, text = error.lineno, (error.text or "").strip()
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename != __file__ and (linecache.getline(frame.filename, frame.lineno or 0)):
-            if "site-packages" in frame.filename or frame.filename.startswith(sys.base_prefix):
-                continue
-            line, text = frame.lineno, (frame.line or "").strip()
+    elif kind != "missing":
+        line, text = _own_line(error)
     try:
         message = str(error)[:SHOWN_MESSAGE]
     except BaseException:
@@ -266,7 +228,17 @@ def _failure(kind: str, error: BaseException) -> str:
     return json.dumps({"kind": kind, "type": name, "message": message, "line": line, "text": text})
 
 
-def main() -> None:
+def _own_line(error: BaseException) -> tuple[int | None, str]:
+    """The innermost line of the traceback that is the learner's: not ours, not a library's."""
+    line, text = None, ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        library = "site-packages" in frame.filename or frame.filename.startswith(sys.base_prefix)
+        if frame.filename != __file__ and not library and frame.line:
+            line, text = frame.lineno, frame.line.strip()
+    return line, text
+
+
+def main() -> None:  # pragma: no cover (a process of its own)
     """Serve jobs from stdin to stdout, a line of JSON each, until stdin closes."""
     torch.set_num_threads(1)
     jobs, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")

@@ -42,7 +42,7 @@ class Limits:
     output: int = 2**20
 
 
-def confine(limits: Limits, scratch: Path) -> list[str]:
+def confine(limits: Limits, scratch: Path) -> list[str]:  # pragma: no cover (in the child)
     """Give up what a submission does not need, for good; returns the names of what holds."""
     held = ["limits"]
     _limit(limits)
@@ -55,7 +55,7 @@ def confine(limits: Limits, scratch: Path) -> list[str]:
     return held
 
 
-def become(user: str, scratch: Path) -> None:
+def become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
     """Take on the rights of `user` for good, who gets the scratch folder; only root can."""
     entry = pwd.getpwnam(user)
     os.chown(scratch, entry.pw_uid, entry.pw_gid)
@@ -64,7 +64,7 @@ def become(user: str, scratch: Path) -> None:
     os.setuid(entry.pw_uid)
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: Limits) -> None:  # pragma: no cover (in the child)
     cpu = int(limits.seconds) + 2
     ceilings = {
         "RLIMIT_CPU": cpu,
@@ -183,7 +183,7 @@ def _filter() -> bytes:
     return b"".join([*program, step(_RETURN, _ALLOW)])
 
 
-def _restrict_calls(libc: ctypes.CDLL) -> bool:
+def _restrict_calls(libc: ctypes.CDLL) -> bool:  # pragma: no cover (in the child)
     code = _filter()
     buffer = ctypes.create_string_buffer(code, len(code))
 
@@ -201,7 +201,7 @@ _FILES_EXECUTE = 1 << 0
 _ONE_FILE = (1 << 0) | (1 << 1) | (1 << 2)  # the rights that a single file can have
 
 
-def _restrict_files(libc: ctypes.CDLL, scratch: Path) -> bool:
+def _restrict_files(libc: ctypes.CDLL, scratch: Path) -> bool:  # pragma: no cover (in the child)
     ruleset = libc.syscall(
         _LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(_FILES_ALL)), ctypes.c_size_t(8), 0
     )
@@ -216,7 +216,9 @@ def _restrict_files(libc: ctypes.CDLL, scratch: Path) -> bool:
     return held
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
+def _allow(
+    libc: ctypes.CDLL, ruleset: int, path: Path, rights: int
+) -> None:  # pragma: no cover (in the child)
     with suppress(OSError):
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         if not path.is_dir():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 from pathlib import Path
 
 import pytest
 
 from mlpinit.grading.client import Runner
-from mlpinit.grading.exercise import all_exercises
-from mlpinit.grading.grade import Report, grade_source, read_submission
-from mlpinit.grading.judge import FAILED, TO_DO, Verdict
-from mlpinit.grading.show import as_text, progress
+
+# It imports torch while this process does: a check answers a second sooner.
+RUNNER = Runner()
+atexit.register(RUNNER.close)
+
+from mlpinit.grading.exercise import all_exercises  # noqa: E402
+from mlpinit.grading.grade import Report, grade_source, read_submission  # noqa: E402
+from mlpinit.grading.judge import FAILED, TO_DO, Verdict  # noqa: E402
+from mlpinit.grading.show import as_text, progress  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,24 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def runner() -> Runner:
-    with Runner() as process:
-        yield process
-
-
-@pytest.fixture(scope="session")
 def submission(request: pytest.FixtureRequest):
     return read_submission(request.config.getoption("--submission"))
 
 
 @pytest.fixture
-def verdict(exercise, runner, submission, request) -> Verdict:
+def verdict(exercise, submission, request) -> Verdict:
     """The verdict on the learner's answer to `exercise`."""
     source = submission.files.get(exercise.chapter)
     if source is None:
         found = Verdict(exercise, TO_DO, problem=submission.problems[exercise.chapter])
     else:
-        found = grade_source(runner, exercise, source)
+        found = grade_source(RUNNER, exercise, source)
     request.config.verdicts.append(found)
     return found
 

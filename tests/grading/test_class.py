@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -48,15 +50,15 @@ def files(submissions, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("grades")
     folders = sorted(map(str, submissions.iterdir()))
     asked = [f"--{kind}={out / kind}" for kind in ("csv", "json", "junit")]
-    line = [sys.executable, "-m", "mlpinit.grading", *folders, *asked]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=out)
-    assert done.returncode == 0, done.stderr
-    assert f"ada{'':<37}{TOTAL:>5} of {TOTAL}" in done.stdout
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        assert command.main([*folders, *asked]) == 0
+    assert f"ada{'':<37}{TOTAL:>5} of {TOTAL}" in shown.getvalue()
     return out
 
 
 def test_the_table_has_a_row_each_a_column_an_exercise_and_the_total(files):
-    head, *rows = csv.reader((files / "csv").open(encoding="utf-8"))
+    head, *rows = csv.reader((files / "csv").read_text(encoding="utf-8").splitlines())
     assert head == ["submission", *(e.id for e in all_exercises()), "total", "of"]
     totals = {row[0]: int(row[-2]) for row in rows}
     assert list(totals) == ["'=cmd|x", "ada", "bob", "dan", "eve"]
@@ -187,3 +189,10 @@ def test_the_chapters_are_the_book_s():
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     names = [line.split("/")[-1].strip() for line in toc.splitlines() if "book/part" in line]
     assert [name.replace("-", "_") for name in names] == list(CHAPTERS)
+
+
+def test_the_command_is_there():
+    line = [sys.executable, "-m", "mlpinit.grading", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "in a container" in done.stdout

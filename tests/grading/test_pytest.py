@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,7 @@ def test_a_wrong_answer_fails_and_shows_nothing_of_pytest(mine):
 @pytest.mark.parametrize(
     ("picked", "ids"),
     [
-        ("6.2", ["6.2"]),
-        ("tanh_slope", ["6.1"]),
+        ("6.2 or tanh_slope", ["6.1", "6.2"]),
         ("tanh_derivative", ["6.1", "6.2", "6.3"]),
     ],
 )
@@ -86,10 +84,3 @@ def test_a_file_that_is_missing_or_broken_costs_its_chapter_alone(mine):
     to_do = sum(e.chapter == "corpus" for e in all_exercises())
     passed = len(all_exercises()) - failed - to_do
     assert f"{passed} passed, {failed} failed, {to_do} to do" in done.stdout
-
-
-def test_one_check_answers_soon():
-    """Not the machine's speed but a plan: a start of torch on each side, and one short child."""
-    begin = time.monotonic()
-    assert run("-k", "6.1", "--submission", str(ROOT / "book" / "solutions")).returncode == 0
-    assert time.monotonic() - begin < 20

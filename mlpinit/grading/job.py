@@ -1,0 +1,45 @@
+"""What the parent hands to the runner, and what it gets back. Light: nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlpinit.grading.sandbox import Limits
+
+__all__ = ["Ending", "Job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One function of one submission, to be called with one list of arguments after another.
+
+    `cases` are the encoded argument lists (see `wire`). `user` is whose rights it has, empty for
+    those of whoever grades.
+    """
+
+    source: str
+    filename: str
+    function: str
+    cases: list[str]
+    limits: Limits
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a child ended: what it wrote, unread, and what became of it.
+
+    - `lines`: what it wrote into its pipe
+    - `how`: 'exit', 'signal', 'time' (stopped by the clock) or 'flood' (it wrote too much)
+    - `code`: the exit code or the signal's number
+    - `output`: the beginning of what it printed, `printed` how many bytes there were in all
+    - `held`: the protections that were in place, as `sandbox.confine` names them
+    """
+
+    lines: list[str]
+    how: str
+    code: int
+    output: str
+    printed: int
+    seconds: float
+    held: list[str]
