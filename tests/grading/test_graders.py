@@ -129,6 +129,7 @@ def test_inputs_are_several_asymmetric_seeded_and_small_at_first(exercise):
     assert sum(t.numel() for t in tensors(cases[0].args)) <= 120
     shapes = [tuple(t.shape) for case in cases for t in tensors(case.args)]
     assert not any(len(s) == 2 and s[0] == s[1] > 1 for s in shapes), "no square shapes"
+    assert not any(len(s) > 1 and s[0] == 1 for s in shapes), "no batch of one"
     for case in cases:
         for t in tensors(case.args):
             if t.is_floating_point() and t.numel() > 1:
