@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlpinit.grading import wire
 from mlpinit.grading.client import Runner
-from mlpinit.grading.exercise import Exercise, all_exercises
+from mlpinit.grading.exercise import CHAPTERS, Exercise, all_exercises
 from mlpinit.grading.job import Job
 from mlpinit.grading.judge import FAILED, TO_DO, Verdict, judge
 
-__all__ = ["Report", "Submission", "grade", "grade_source", "read_submission"]
+__all__ = ["Report", "Submission", "grade", "grade_exercise", "grade_source", "read_submission"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,12 @@ class Report:
         return None
 
 
-def read_submission(folder: Path, exercises: Iterable[Exercise] | None = None) -> Submission:
+def read_submission(folder: Path) -> Submission:
     """Read the chapters' files in a folder. Raises `ValueError` when there is no such folder."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; wanted one with files such as forward.py")
     files, problems = {}, {}
-    chapters = dict.fromkeys(e.chapter for e in (exercises or all_exercises()))
-    for chapter in chapters:
+    for chapter in CHAPTERS:
         path = folder / f"{chapter}.py"
         try:
             files[chapter] = path.read_text(encoding="utf-8")
@@ -76,12 +75,20 @@ def read_submission(folder: Path, exercises: Iterable[Exercise] | None = None) -
     return Submission(folder.resolve().name, files, problems)
 
 
-def grade_source(runner: Runner, exercise: Exercise, source: str, filename: str = "") -> Verdict:
+def grade_source(runner: Runner, exercise: Exercise, source: str) -> Verdict:
     """The verdict on one exercise of a file with this text."""
     cases = [wire.encode(list(case.args)) for case in exercise.draw()]
-    filename = filename or f"{exercise.chapter}.py"
+    filename = f"{exercise.chapter}.py"
     job = Job(source, filename, exercise.function, cases, exercise.limits, runner.user)
     return judge(exercise, runner.run(job))
+
+
+def grade_exercise(submission: Submission, runner: Runner, exercise: Exercise) -> Verdict:
+    """The verdict on one exercise; 'to do', with the reason, where its file could not be read."""
+    source = submission.files.get(exercise.chapter)
+    if source is None:
+        return Verdict(exercise, TO_DO, problem=submission.problems[exercise.chapter])
+    return grade_source(runner, exercise, source)
 
 
 def grade(
@@ -94,10 +101,7 @@ def grade(
     """Grade all exercises, or those given; `tell` hears each verdict as it falls."""
     verdicts = []
     for exercise in exercises or all_exercises():
-        if exercise.chapter in submission.files:
-            verdict = grade_source(runner, exercise, submission.files[exercise.chapter])
-        else:
-            verdict = Verdict(exercise, TO_DO, problem=submission.problems[exercise.chapter])
+        verdict = grade_exercise(submission, runner, exercise)
         verdicts.append(verdict)
         tell(verdict)
     return Report(submission.name, tuple(verdicts))

@@ -36,7 +36,10 @@ SHOWN_MESSAGE = 500  # characters of an exception's message
 
 def run(job: Job) -> Ending:
     """Run one job in a child."""
-    answers = lambda: answers_of(lambda: _load(job), job.cases)  # noqa: E731
+
+    def answers() -> Iterator[str]:
+        return answers_of(lambda: _load(job), job.cases)
+
     return watch_over(answers, job.limits, user=job.user)
 
 

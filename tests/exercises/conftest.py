@@ -14,7 +14,7 @@ RUNNER = Runner()
 atexit.register(RUNNER.close)
 
 from mlpinit.grading.exercise import all_exercises  # noqa: E402
-from mlpinit.grading.grade import Report, grade_source, read_submission  # noqa: E402
+from mlpinit.grading.grade import Report, grade_exercise, read_submission  # noqa: E402
 from mlpinit.grading.judge import FAILED, TO_DO, Verdict  # noqa: E402
 from mlpinit.grading.show import as_text, progress  # noqa: E402
 
@@ -50,11 +50,7 @@ def submission(request: pytest.FixtureRequest):
 @pytest.fixture
 def verdict(exercise, submission, request) -> Verdict:
     """The verdict on the learner's answer to `exercise`."""
-    source = submission.files.get(exercise.chapter)
-    if source is None:
-        found = Verdict(exercise, TO_DO, problem=submission.problems[exercise.chapter])
-    else:
-        found = grade_source(RUNNER, exercise, source)
+    found = grade_exercise(submission, RUNNER, exercise)
     request.config.verdicts.append(found)
     return found
 

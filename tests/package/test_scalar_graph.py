@@ -112,7 +112,7 @@ def graphs(draw_from):
     return values[-1]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(graphs())
 def test_nothing_overlaps_in_any_graph(root):
     assert_nothing_overlaps(draw(root))

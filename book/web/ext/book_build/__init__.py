@@ -24,6 +24,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("graded", exercises.Graded)
     app.connect("config-inited", declare_parallel)
     app.connect("config-inited", execution.choose_cache)
+    app.connect("builder-inited", exercises.records)
     app.connect("env-before-read-docs", execution.run_changed)
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)

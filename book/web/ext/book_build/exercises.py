@@ -7,6 +7,7 @@ the package in a process of their own, and kept, for importing torch takes longe
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -31,8 +32,12 @@ print(json.dumps({e.id: {k: getattr(e, k) for k in keys} for e in all_exercises(
 """
 
 
+@functools.cache
 def records(app: Sphinx) -> dict[str, Any]:
-    """Return every exercise's record by its number, asked anew when the graders have changed."""
+    """Return every exercise's record by its number, asked anew when the graders have changed.
+
+    The build calls it once before it reads pages side by side, so that one process writes the file.
+    """
     digest = hashlib.sha256()
     for path in sorted(Path(app.srcdir, "mlpinit", "grading").rglob("*.py")):
         digest.update(path.read_bytes())
