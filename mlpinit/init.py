@@ -19,6 +19,8 @@ __all__ = [
     "Scheme",
     "draw",
     "kaiming",
+    "lecun",
+    "orthogonal",
     "scaled",
     "stack",
     "xavier",
@@ -32,6 +34,8 @@ class Scheme:
     - `weight(fan_in, fan_out)`: the factor of a hidden layer's weights, their standard deviation
     - `bias`: the factor of a hidden layer's biases
     - `output_weight`, `output_bias`: the factors of the output layer
+    - `form`: what is done to a hidden layer's normal draws (fan_in, fan_out) before the factor;
+      None leaves them
 
     Embeddings stay as drawn, in every scheme.
     """
@@ -41,6 +45,7 @@ class Scheme:
     bias: float
     output_weight: float = 0.01
     output_bias: float = 0.0
+    form: Callable[[Tensor], Tensor] | None = None
 
     def __repr__(self) -> str:
         """The name alone."""
@@ -74,6 +79,19 @@ def scaled(w: float, b: float) -> Scheme:
     return Scheme(f"W×{w:g}, b×{b:g}", lambda fan_in, fan_out: w, b)
 
 
+def lecun(*, b: float = 0.01) -> Scheme:
+    """Standard deviation 1 / √fan_in: pre-activations as large as the inputs, no gain.
+
+    The biases are drawn ×0.01 (`b`), as everywhere in this book.
+
+    Source: LeCun, Bottou, Orr & Müller, "Efficient BackProp" (1998), section 4.6.
+
+    >>> f"{lecun().weight(30, 200):.4f}"
+    '0.1826'
+    """
+    return Scheme("LeCun", lambda fan_in, fan_out: 1 / math.sqrt(fan_in), b)
+
+
 def xavier(*, b: float = 0.01) -> Scheme:
     """Standard deviation √(2 / (fan_in + fan_out)): a compromise between forward and backward.
 
@@ -104,10 +122,36 @@ def kaiming(activation: str = "tanh", *, gain: float | None = None, b: float = 0
     return Scheme(f"Kaiming, gain {g:.4g}", lambda fan_in, fan_out: g / math.sqrt(fan_in), b)
 
 
+def orthogonal(gain: float = 1.0, *, b: float = 0.01) -> Scheme:
+    """Weights whose columns, or rows where these are fewer, are orthogonal and of length `gain`.
+
+    They are the Q of the normal draw's QR decomposition; biases are drawn ×`b`.
+
+    Source: Saxe, McClelland & Ganguli, "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks" (2014); as `torch.nn.init.orthogonal_`.
+
+    >>> W = draw(Architecture(), orthogonal(), generator=torch.Generator()).W[0]
+    >>> torch.allclose(W @ W.T, torch.eye(30), atol=1e-5)
+    True
+    """
+    return Scheme(f"orthogonal, gain {gain:.4g}", lambda *_: gain, b, form=_orthonormal)
+
+
+def _orthonormal(normal: Tensor) -> Tensor:
+    """The Q of the QR decomposition, its signs chosen so that Q is uniformly distributed."""
+    tall = normal if normal.size(0) >= normal.size(1) else normal.T
+    q, r = torch.linalg.qr(tall)
+    q = q * r.diagonal().sign()
+    return q if tall is normal else q.T.contiguous()
+
+
 def _torch_gain(activation: str) -> float:
     activations.get(activation)
     if activation not in ("tanh", "sigmoid", "relu", "leaky_relu"):
-        raise ValueError(f"PyTorch has no gain for {activation!r}; pass one: kaiming(gain=...)")
+        raise ValueError(
+            f"PyTorch has no gain for {activation!r}; pass one: "
+            f"kaiming({activation!r}, gain=gains.forward_gain({activation!r}))"
+        )
     param = activations.LEAK if activation == "leaky_relu" else None
     return torch.nn.init.calculate_gain(activation, param)
 
@@ -123,7 +167,8 @@ def draw(
 
     The order of the draws is C, then W and b of each layer, input to output, all from
     `generator`: seed 2147483647 gives the start of the published experiments. Numbers are drawn
-    in float32 and then cast, so that a float64 network starts at the same point.
+    in float32 and then cast, so that a float64 network starts at the same point. A normalised
+    layer draws no bias: it starts with biases 0 and gains 1.
     PyTorch's layers hold the transpose of our W, (fan_out, fan_in).
 
     >>> g = torch.Generator().manual_seed(2147483647)
@@ -136,7 +181,13 @@ def draw(
 
     C = normal(arch.vocab_size, arch.n_embd)
     W, b = [], []
-    for sizes, (w_factor, b_factor) in zip(arch.layer_sizes, scheme.factors(arch), strict=True):
-        W.append(normal(*sizes) * w_factor)
-        b.append(normal(sizes[1]) * b_factor)
-    return Params(arch, C, tuple(W), tuple(b)).map(lambda t: t.to(dtype))
+    last = len(arch.hidden)
+    for layer, (sizes, factors) in enumerate(
+        zip(arch.layer_sizes, scheme.factors(arch), strict=True)
+    ):
+        drawn, hidden = normal(*sizes), layer < last
+        W.append((scheme.form(drawn) if scheme.form and hidden else drawn) * factors[0])
+        normalised = hidden and arch.normalize is not None
+        b.append(torch.zeros(sizes[1]) if normalised else normal(sizes[1]) * factors[1])
+    gain = () if arch.normalize is None else tuple(map(torch.ones, arch.hidden))
+    return Params(arch, C, tuple(W), tuple(b), gain).map(lambda t: t.to(dtype))

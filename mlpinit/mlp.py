@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from mlpinit import activations
+from mlpinit import activations, normalize
+from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Architecture, Params
 
 __all__ = [
     "Architecture",
     "Forward",
     "Pass",
+    "as_module",
     "backward",
     "check_contexts",
+    "check_evaluation",
     "example_losses",
     "forward",
     "loss",
@@ -34,8 +37,10 @@ class Forward(NamedTuple):
 
     - `X`: (..., batch, block_size) int64, the contexts that went in
     - `embeddings`: (..., batch, block_size * n_embd)
-    - `pre_activations[l]`, `activations[l]`: (..., batch, hidden[l]), for hidden layer l
+    - `pre_activations[l]`, `activations[l]`: (..., batch, hidden[l]), for hidden layer l; a
+      pre-activation is what the activation function is applied to, after any normalisation
     - `logits`: (..., batch, vocab_size)
+    - `normalized[l]`: what normalising hidden layer l left behind; empty without normalisation
     """
 
     X: Tensor
@@ -43,12 +48,17 @@ class Forward(NamedTuple):
     pre_activations: tuple[Tensor, ...]
     activations: tuple[Tensor, ...]
     logits: Tensor
+    normalized: tuple[Normalized, ...] = ()
 
 
-def forward(params: Params, X: Tensor, *, check: bool = True) -> Forward:
+def forward(
+    params: Params, X: Tensor, *, statistics: Statistics | None = None, check: bool = True
+) -> Forward:
     """Run the network on contexts X: (batch, block_size) or (..., batch, block_size) int64.
 
     K networks take either one X for all of them or an X each, (K, batch, block_size).
+    With batch norm each layer is normalised by the batch's own mean and variance, or by
+    `statistics` where they are given: training and evaluation.
     `check=False` skips `check_contexts`, for a caller that has done it, as training has.
 
     Raises `ValueError` when X does not fit the network, before any work is done.
@@ -61,9 +71,10 @@ def forward(params: Params, X: Tensor, *, check: bool = True) -> Forward:
     """
     if check:
         check_contexts(params, X)
-    ready = Pass(params)
+    ready = Pass(params, statistics)
     inputs, zs, logits = ready.forward(ready.rows(X).reshape(-1))
-    return Forward(X, inputs[0], tuple(zs), tuple(inputs[1:]), logits)
+    normalized = tuple(ready.normalized)
+    return Forward(X, inputs[0], tuple(zs), tuple(inputs[1:]), logits, normalized)
 
 
 def loss(logits: Tensor, Y: Tensor) -> Tensor:
@@ -89,9 +100,11 @@ def backward(params: Params, record: Forward, Y: Tensor) -> Params:
         ∂ℓ/∂logits = (softmax(logits) − onehot(Y)) / n
         z = x W + b:  ∂ℓ/∂W = xᵀ ∂ℓ/∂z,  ∂ℓ/∂b = Σ over the batch of ∂ℓ/∂z,  ∂ℓ/∂x = ∂ℓ/∂z Wᵀ
         h = f(z):     ∂ℓ/∂z = ∂ℓ/∂h · f'(z)
+        z = γ ẑ + b:  ∂ℓ/∂γ = Σ over the batch of ∂ℓ/∂z · ẑ, and on by `normalize.backward`
         embeddings:   ∂ℓ/∂C[i] = Σ of ∂ℓ/∂embedding over the places where X is i
     """
     ready = Pass(params)
+    ready.normalized = list(record.normalized)
     rows, inputs = ready.rows(record.X).reshape(-1), [record.embeddings, *record.activations]
     return ready.backward(rows, inputs, record.pre_activations, record.logits, Y)
 
@@ -101,10 +114,11 @@ class Pass:
 
     `forward`, `backward` and training all run these lines. Nothing is copied: a `Pass` follows
     what is done to the parameters in place, and `backward` writes into the same `gradients` (views
-    of `gradient_vector`) each time.
+    of `gradient_vector`) each time. Where layers are normalised, `forward` leaves in `normalized`
+    what `backward` needs.
     """
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Params, statistics: Statistics | None = None) -> None:
         """Look up, view and allocate all that the passes need."""
         activation = activations.get(params.arch.activation)
         self.f, self.slope = activation.f, activation.slope
@@ -116,6 +130,10 @@ class Pass:
         self.affine = {0: torch.addmm, 1: torch.baddbmm}.get(len(self.lead), _affine)
         b = [b.unsqueeze(-2) for b in params.b] if self.lead else params.b
         *self.hidden, self.output = zip(b, params.W, strict=True)
+        self.normalizer = params.arch.normalize and normalize.get(params.arch.normalize)
+        self.normalized: list[Normalized] = []
+        self.gain = [gain.unsqueeze(-2) for gain in params.gain]
+        self.statistics = _layers_of(params.arch, statistics)
         self.W_transposed = [W.mT for W in params.W]
         self.minus_one = params.C.new_full((1,), -1.0)
         self.gradients, self.gradient_vector = params.pack()
@@ -129,13 +147,23 @@ class Pass:
         """The input of every layer, every pre-activation, and the logits, from flat `rows`."""
         x = self.table.index_select(0, rows).view(*self.lead, -1, self.width)
         inputs, zs = [x], []
+        if self.normalizer:
+            self.normalized = []
         for b, W in self.hidden:
-            z = self.affine(b, x, W)  # (..., batch, fan_out)
+            # z: (..., batch, fan_out)
+            z = self.normalised(b, x, W) if self.normalizer else self.affine(b, x, W)
             x = self.f(z)
             zs.append(z)
             inputs.append(x)
         b, W = self.output
         return inputs, zs, self.affine(b, x, W)
+
+    def normalised(self, b: Tensor, x: Tensor, W: Tensor) -> Tensor:
+        """The next layer's gain · normalised(x W) + b, of the shape (..., batch, fan_out)."""
+        layer = len(self.normalized)
+        found = normalize.forward(x @ W, self.normalizer, self.statistics[layer])
+        self.normalized.append(found)
+        return torch.addcmul(b, found.z_hat, self.gain[layer])
 
     def backward(
         self,
@@ -150,8 +178,10 @@ class Pass:
         dz = self.logit_gradient(logits, Y)  # (..., batch, vocab_size)
         for layer in reversed(range(len(inputs))):
             x = inputs[layer]
-            torch.matmul(x.mT, dz, out=d.W[layer])  # (..., fan_in, fan_out)
             torch.sum(dz, -2, out=d.b[layer])  # (..., fan_out)
+            if self.normalizer and layer < len(self.hidden):
+                dz = self.through_normalisation(layer, dz)
+            torch.matmul(x.mT, dz, out=d.W[layer])  # (..., fan_in, fan_out)
             dx = dz @ self.W_transposed[layer]  # (..., batch, fan_in)
             if layer > 0:
                 dz = dx.mul_(self.slope(zs[layer - 1], x))
@@ -159,6 +189,12 @@ class Pass:
         dx = dx.view(-1, self.table.size(-1))
         self.table_gradient.zero_().index_put_((rows,), dx, accumulate=True)
         return d
+
+    def through_normalisation(self, layer: int, dz: Tensor) -> Tensor:
+        """From the gradient of gain · ẑ + b to that of x W; writes that of the gain."""
+        found = self.normalized[layer]
+        torch.sum(dz * found.z_hat, -2, out=self.gradients.gain[layer])
+        return normalize.backward(dz * self.gain[layer], found, self.normalizer)
 
     def logit_gradient(self, logits: Tensor, Y: Tensor) -> Tensor:
         """(softmax − onehot) / n, of the shape of the logits."""
@@ -185,17 +221,36 @@ def check_contexts(params: Params, X: Tensor) -> None:
         )
 
 
-def predict(params: Params, X: Tensor) -> Tensor:
+def check_evaluation(arch: Architecture, statistics: Statistics | None) -> None:
+    """Raise `ValueError` for a network with batch norm that is to be evaluated without statistics.
+
+    By its batch's own the answer to one example would depend on the others.
+    """
+    if arch.normalize == "batch" and statistics is None:
+        raise ValueError(
+            "a network with batch norm is evaluated with fixed statistics; pass "
+            "statistics=train.calibrate(params, contexts), or a Run's own"
+        )
+
+
+def predict(params: Params, X: Tensor, *, statistics: Statistics | None = None) -> Tensor:
     """Probabilities of the next character after X: (..., batch, vocab_size), rows sum to 1."""
-    return forward(params, X).logits.softmax(-1)
+    check_evaluation(params.arch, statistics)
+    return forward(params, X, statistics=statistics).logits.softmax(-1)
 
 
 def sample(
-    params: Params, n: int, *, generator: Generator, max_length: int = 30
+    params: Params,
+    n: int,
+    *,
+    generator: Generator,
+    max_length: int = 30,
+    statistics: Statistics | None = None,
 ) -> list[list[int]]:
     """Draw n words from one network, character by character, each a list of indices without '.'.
 
-    A word ends when '.' (index 0) is drawn, or at `max_length` characters.
+    A word ends when '.' (index 0) is drawn, or at `max_length` characters. A network with batch
+    norm needs `statistics`.
     """
     if params.lead:
         raise ValueError(f"sample takes one network, not {tuple(params.lead)}; pick one: .run(k)")
@@ -203,7 +258,7 @@ def sample(
     context = torch.zeros(n, params.arch.block_size, dtype=torch.int64)
     alive = torch.arange(n)  # the words that have not met '.' yet
     for _ in range(max_length):
-        p = predict(params, context[alive])
+        p = predict(params, context[alive], statistics=statistics)
         drawn = torch.multinomial(p, 1, generator=generator)  # (alive, 1)
         context[alive] = torch.cat([context[alive][:, 1:], drawn], dim=1)
         alive, drawn = alive[drawn[:, 0] != 0], drawn[drawn != 0]
@@ -212,6 +267,94 @@ def sample(
         if not len(alive):
             break
     return words
+
+
+MODULES = {
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(activations.LEAK),
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+"""Each activation as the layer that PyTorch has for it."""
+
+
+def as_module(params: Params, statistics: Statistics | None = None) -> nn.Sequential:
+    """The network as PyTorch's own layers, with a copy of the numbers: contexts in, logits out.
+
+    An `nn.Embedding` and an `nn.Flatten`, then an `nn.Linear` and an activation a hidden layer,
+    with an `nn.BatchNorm1d`, `nn.LayerNorm` or `nn.RMSNorm` between the two where the network has
+    one, and the `nn.Linear` of the output. `nn.Linear` holds the transpose of W. Batch norm's
+    running statistics are `statistics` where given.
+
+    Raises `ValueError` for a stack of networks, and for RMS norm with a bias other than 0, which
+    PyTorch's layer does not have.
+
+    >>> from mlpinit import init
+    >>> start = init.draw(Architecture(), init.UNSCALED, generator=torch.Generator())
+    >>> as_module(start)
+    Sequential(
+      (0): Embedding(27, 10)
+      (1): Flatten(start_dim=1, end_dim=-1)
+      (2): Linear(in_features=30, out_features=200, bias=True)
+      (3): Tanh()
+      (4): Linear(in_features=200, out_features=27, bias=True)
+    )
+    """
+    if params.lead:
+        raise ValueError(f"one network makes a module, not {tuple(params.lead)}; pick one: .run(k)")
+    layers = [nn.Embedding.from_pretrained(params.C.clone(), freeze=False), nn.Flatten()]
+    last = len(params.W) - 1
+    for layer, (W, b) in enumerate(zip(params.W, params.b, strict=True)):
+        normalised = layer < last and params.arch.normalize is not None
+        layers.append(_linear(W, None if normalised else b))
+        if normalised:
+            layers.append(_norm(params, layer, statistics))
+        if layer < last:
+            layers.append(MODULES[params.arch.activation]())
+    return nn.Sequential(*layers)
+
+
+def _linear(W: Tensor, b: Tensor | None) -> nn.Linear:
+    linear = nn.utils.skip_init(nn.Linear, *W.shape, bias=b is not None, dtype=W.dtype)
+    with torch.no_grad():
+        linear.weight.copy_(W.T)
+        if b is not None:
+            linear.bias.copy_(b)
+    return linear
+
+
+def _norm(params: Params, layer: int, statistics: Statistics | None) -> nn.Module:
+    gain, b, kind = params.gain[layer], params.b[layer], params.arch.normalize
+    if kind == "rms" and b.any():
+        raise ValueError("nn.RMSNorm has no bias, and this layer's is not 0")
+    make = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "rms": nn.RMSNorm}[kind]
+    norm = make(len(gain), eps=normalize.EPS, dtype=gain.dtype)
+    with torch.no_grad():
+        norm.weight.copy_(gain)
+        if kind != "rms":
+            norm.bias.copy_(b)
+        if statistics is not None:
+            norm.running_mean.copy_(statistics.mean[layer])
+            norm.running_var.copy_(statistics.var[layer])
+    return norm
+
+
+def _layers_of(
+    arch: Architecture, statistics: Statistics | None
+) -> Sequence[tuple[Tensor, Tensor] | None]:
+    """(mean, variance) of each hidden layer, or None for each."""
+    if statistics is None:
+        return [None] * len(arch.hidden)
+    if arch.normalize != "batch" or len(statistics.mean) != len(arch.hidden):
+        raise ValueError(
+            f"statistics of {len(statistics.mean)} layers came for a network with "
+            f"{len(arch.hidden)} hidden layers and normalize={arch.normalize!r}; they are for "
+            "batch norm, one mean and one variance a hidden layer"
+        )
+    return list(zip(statistics.mean, statistics.var, strict=True))
 
 
 def _affine(b: Tensor, x: Tensor, W: Tensor) -> Tensor:

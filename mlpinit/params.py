@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import torch
 from torch import Tensor
 
-from mlpinit import activations
+from mlpinit import activations, normalize
 
 __all__ = ["Architecture", "Params", "stack"]
 
@@ -20,8 +20,10 @@ class Architecture:
 
     `hidden` lists the widths of the hidden layers from input to output; `()` is a network
     without any, whose logits are linear in the embeddings. Sizes are counts, all at least 1.
+    `normalize` is what stands before each hidden layer's activation: None, 'batch', 'layer' or
+    'rms' (see `mlpinit.normalize`).
 
-    Raises `ValueError` for a size below 1 or an unknown activation.
+    Raises `ValueError` for a size below 1, an unknown activation or an unknown normalisation.
 
     Source: the network of Bengio et al., "A Neural Probabilistic Language Model" (2003).
 
@@ -36,6 +38,7 @@ class Architecture:
     n_embd: int = 10
     hidden: tuple[int, ...] = (200,)
     activation: str = "tanh"
+    normalize: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse sizes that are none, before anything is made with them."""
@@ -45,6 +48,8 @@ class Architecture:
         for layer, width in enumerate(self.hidden):
             _check_size(f"hidden[{layer}]", width)
         activations.get(self.activation)
+        if self.normalize is not None:
+            normalize.get(self.normalize)
 
     @property
     def layer_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -56,7 +61,8 @@ class Architecture:
     def n_params(self) -> int:
         """How many numbers the network learns."""
         layers = sum(fan_in * fan_out + fan_out for fan_in, fan_out in self.layer_sizes)
-        return self.vocab_size * self.n_embd + layers
+        gains = 0 if self.normalize is None else sum(self.hidden)
+        return self.vocab_size * self.n_embd + layers + gains
 
 
 def _check_size(name: str, value: object) -> None:
@@ -73,14 +79,19 @@ class Params:
     - `C`: (..., vocab_size, n_embd), the embedding table
     - `W[l]`: (..., fan_in, fan_out), the weights of layer l; the last is the output layer's
     - `b[l]`: (..., fan_out), its biases
+    - `gain[l]`: (..., fan_out), the gains of hidden layer l, where the layers are normalised; else
+      the tuple is empty
 
     A layer computes `x @ W + b`. PyTorch's `nn.Linear` stores the transpose, (fan_out, fan_in).
+    A normalised layer computes `gain * normalised(x @ W) + b`: its bias stands after the
+    normalisation, which would subtract one that stood before.
     """
 
     arch: Architecture
     C: Tensor
     W: tuple[Tensor, ...]
     b: tuple[Tensor, ...]
+    gain: tuple[Tensor, ...] = ()
 
     @property
     def lead(self) -> torch.Size:
@@ -88,24 +99,23 @@ class Params:
         return self.C.shape[:-2]
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Every tensor in the order in which `init.draw` draws them: C, W[0], b[0], W[1], ..."""
-        return (self.C, *chain.from_iterable(zip(self.W, self.b, strict=True)))
+        """Every tensor: C, W[0], b[0], W[1], b[1], ..., then the gains, if there are any."""
+        return (self.C, *chain.from_iterable(zip(self.W, self.b, strict=True)), *self.gain)
 
     def with_tensors(self, tensors: Iterable[Tensor]) -> Params:
         """The same architecture with other numbers, given in the order of `tensors()`."""
-        C, *layers = tensors
-        return Params(self.arch, C, tuple(layers[::2]), tuple(layers[1::2]))
+        C, *rest = tensors
+        layers, gain = rest[: 2 * len(self.W)], rest[2 * len(self.W) :]
+        return Params(self.arch, C, tuple(layers[::2]), tuple(layers[1::2]), tuple(gain))
 
     def names(self) -> tuple[str, ...]:
-        """The names of `tensors()`, in their order: C, W[0], b[0], W[1], ..."""
+        """The names of `tensors()`, in their order: C, W[0], b[0], W[1], ..., gain[0], ..."""
         layers = (f"{kind}[{layer}]" for layer in range(len(self.W)) for kind in "Wb")
-        return ("C", *layers)
+        return ("C", *layers, *(f"gain[{layer}]" for layer in range(len(self.gain))))
 
     def map(self, f: Callable[[Tensor], Tensor]) -> Params:
         """The same network with `f` applied to every tensor."""
-        return replace(
-            self, C=f(self.C), W=tuple(f(w) for w in self.W), b=tuple(f(b) for b in self.b)
-        )
+        return self.with_tensors(map(f, self.tensors()))
 
     def pack(self) -> tuple[Params, Tensor]:
         """A copy whose tensors are views of one vector, and that vector, in `tensors()` order.
@@ -144,10 +154,5 @@ def stack(networks: Sequence[Params]) -> Params:
     archs = {p.arch for p in networks}
     if len(archs) > 1:
         raise ValueError(f"only one architecture can be stacked, not {len(archs)}: {archs}")
-    first = networks[0]
-    return Params(
-        arch=first.arch,
-        C=torch.stack([p.C for p in networks]),
-        W=tuple(torch.stack(w) for w in zip(*(p.W for p in networks), strict=True)),
-        b=tuple(torch.stack(b) for b in zip(*(p.b for p in networks), strict=True)),
-    )
+    together = zip(*(p.tensors() for p in networks), strict=True)
+    return networks[0].with_tensors(map(torch.stack, together))

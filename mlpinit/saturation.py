@@ -16,6 +16,7 @@ from torch import Tensor
 from mlpinit import activations, mlp
 from mlpinit.activations import Activation
 from mlpinit.corpus import Contexts, distinct
+from mlpinit.normalize import Statistics
 from mlpinit.params import Params
 
 __all__ = [
@@ -85,18 +86,36 @@ def never_fired(h: Tensor) -> Tensor:
     return (h <= 0).all(-2)
 
 
-def dormancy(h: Tensor) -> Tensor:
+def dormancy(h: Tensor, *, centred: bool = False) -> Tensor:
     """Each unit's mean |h| over the batch, divided by the layer's mean of that, shape (..., units).
 
     A unit is τ-dormant when its score is at most τ. A tanh unit stuck at ±1 scores above 1: the
-    score cannot see it. A layer that is silent altogether scores 0 throughout.
+    score cannot see it. `centred=True` subtracts each unit's mean over the batch first, so that a
+    unit scores by how much it varies, and one that is stuck anywhere scores 0. (In floats the mean
+    of equal numbers may differ from them in the last digit; a unit whose answers are all equal
+    scores exactly 0 here.) A layer that is silent altogether scores 0 throughout.
+
+    h: (..., batch, units). Raises `ValueError` for a batch of none; centred, also for one of one,
+    whose every unit would score 0.
 
     Source: Sokar, Agarwal, Castro & Evci, "The Dormant Neuron Phenomenon in Deep Reinforcement
-    Learning" (2023), definition 3.1.
+    Learning" (2023), definition 3.1. Centring is the repair of this book; the authors' published
+    code has it as an option, off by default.
 
-    >>> dormancy(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
-    tensor([0., 2.])
+    >>> h = torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 3.0]])  # silent, stuck, live
+    >>> dormancy(h)
+    tensor([0., 1., 2.])
+    >>> dormancy(h, centred=True)
+    tensor([0., 0., 3.])
     """
+    least = 2 if centred else 1
+    if h.ndim < 2 or h.size(-2) < least:
+        raise ValueError(
+            f"h is {tuple(h.shape)}; wanted (..., batch, units) with a batch of {least} or more"
+        )
+    if centred:
+        stuck = (h == h[..., :1, :]).all(-2, keepdim=True)
+        h = (h - h.mean(-2, keepdim=True)).masked_fill(stuck, 0.0)
     size = h.abs().mean(-2)
     layer = size.mean(-1, keepdim=True)
     return torch.where(layer > 0, size / layer, 0.0)
@@ -155,14 +174,18 @@ class LayerCensus:
         return (self.flat_fraction > share) & ~self.soft_dead
 
 
-def census(params: Params, contexts: Contexts) -> tuple[LayerCensus, ...]:
+def census(
+    params: Params, contexts: Contexts, *, statistics: Statistics | None = None
+) -> tuple[LayerCensus, ...]:
     """Count every hidden layer's units over a whole data set, exactly.
 
-    Contexts repeat, so each distinct one is computed once and weighted by its count.
+    Contexts repeat, so each distinct one is computed once and weighted by its count. A network with
+    batch norm needs `statistics` (`train.calibrate`).
 
     Returns one `LayerCensus` a hidden layer. Raises `ValueError` for contexts that do not fit the
     network or an empty set.
     """
+    mlp.check_evaluation(params.arch, statistics)
     mlp.check_contexts(params, contexts.X)
     if not len(contexts.X):
         raise ValueError("there are no contexts to count over")
@@ -172,7 +195,7 @@ def census(params: Params, contexts: Contexts) -> tuple[LayerCensus, ...]:
     tallies = [_Tally(n) for _ in params.arch.hidden]
     with torch.no_grad():
         for X, counts in _chunks(unique.X, unique.counts):
-            record = mlp.forward(params, X, check=False)
+            record = mlp.forward(params, X, statistics=statistics, check=False)
             layers = zip(tallies, record.pre_activations, record.activations, strict=True)
             for tally, z, h in layers:
                 tally.add(activation, z, h, counts)

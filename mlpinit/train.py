@@ -11,11 +11,12 @@ import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from mlpinit import mlp
+from mlpinit import activations, mlp, normalize
 from mlpinit.corpus import Contexts, distinct
+from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Params
 
-__all__ = ["Run", "TrainingDivergedError", "evaluate", "halves", "sgd"]
+__all__ = ["Run", "TrainingDivergedError", "calibrate", "evaluate", "halves", "sgd"]
 
 BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators
 CHUNK = 4096  # examples at a time in `evaluate`
@@ -34,11 +35,13 @@ class Run:
     - `losses`: (..., steps), the mean cross-entropy of each step's batch before its update, nats
     - `snapshots`: step → the parameters before that step's update
     - `params`: the parameters after the last step
+    - `statistics`: batch norm's running mean and variance after the last step; None without it
     """
 
     losses: Tensor
     snapshots: dict[int, Params]
     params: Params
+    statistics: Statistics | None = None
 
 
 def halves(steps: int, first: float = 0.1, second: float = 0.01) -> Schedule:
@@ -61,6 +64,7 @@ def sgd(
     lr: float | Schedule | None = None,
     snapshots: Collection[int] = (),
     frozen: Collection[str] = (),
+    momentum: float = 0.001,
     progress: bool | None = None,
 ) -> Run:
     """Train by plain stochastic gradient descent: θ ← θ − lr · ∂ℓ/∂θ on random batches.
@@ -72,6 +76,8 @@ def sgd(
     - `lr`: a number, a function of the step, or None for `halves(steps)`
     - `snapshots`: steps before whose update the parameters are kept; `steps` is the end
     - `frozen`: tensors left as they are, by their names in `Params.names()`, e.g. `("C",)`
+    - `momentum`: how far batch norm's running statistics move towards each batch's, which is 0.1 in
+      PyTorch; at 0.001 they average over about the last thousand batches
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
 
     Raises `ValueError` for arguments that do not fit, before any work is done, and
@@ -84,6 +90,7 @@ def sgd(
     schedule = _schedule(lr, steps)
     params, vector = params.pack()
     both = mlp.Pass(params)
+    running = _Running(params, momentum) if params.arch.normalize == "batch" else None
     still = [
         d
         for name, d in zip(params.names(), both.gradients.tensors(), strict=True)
@@ -108,20 +115,76 @@ def sgd(
                 for gradient in still:
                     gradient.zero_()
                 vector.add_(both.gradient_vector, alpha=-schedule(step))
+                if running:
+                    running.add(both.normalized)
                 logits.append(o)
             block = mlp.loss(torch.stack(logits), Y)  # (block, ...)
         _check_finite(block, start)
         losses[..., start : start + len(X)] = block.movedim(0, -1)
     if steps in wanted:
         kept[steps] = params.clone()
-    return Run(losses, kept, params.clone())
+    return Run(losses, kept, params.clone(), running and running.statistics())
 
 
-def evaluate(params: Params, contexts: Contexts) -> Tensor:
+class _Running:
+    """Batch norm's running statistics: s ← s + momentum · (the batch's − s), from 0 and 1.
+
+    The batch's variance is the unbiased one here, as in PyTorch.
+    """
+
+    def __init__(self, params: Params, momentum: float) -> None:
+        self.momentum = momentum
+        self.mean = [torch.zeros_like(b) for b in params.b[:-1]]
+        self.var = [torch.ones_like(b) for b in params.b[:-1]]
+
+    def add(self, normalized: Sequence[Normalized]) -> None:
+        n = normalized[0].z_hat.size(-2)
+        for mean, var, found in zip(self.mean, self.var, normalized, strict=True):
+            mean.lerp_(found.mean.squeeze(-2), self.momentum)
+            var.lerp_(found.var.squeeze(-2) * (n / (n - 1)), self.momentum)
+
+    def statistics(self) -> Statistics:
+        with torch.inference_mode(False):
+            return Statistics(tuple(self.mean), tuple(self.var)).map(torch.clone)
+
+
+def calibrate(params: Params, contexts: Contexts) -> Statistics:
+    """Batch norm's mean and variance over a whole data set, layer by layer, for evaluation.
+
+    Exact where running averages are noisy and late. Each layer's are taken with the layers below
+    already normalised by theirs; distinct contexts are computed once and weighted by their counts.
+
+    Raises `ValueError` for a network without batch norm or an empty set.
+    """
+    if params.arch.normalize != "batch":
+        raise ValueError(f"normalize is {params.arch.normalize!r}; only 'batch' has statistics")
+    mlp.check_contexts(params, contexts.X)
+    if not len(contexts):
+        raise ValueError("there are no contexts to calibrate on")
+    unique = distinct(contexts)
+    weights = unique.counts.to(params.C.dtype)
+    share = (weights / weights.sum()).unsqueeze(-1)  # (distinct, 1)
+    x = mlp.forward(params, unique.X, check=False).embeddings  # (..., distinct, fan_in)
+    f = activations.get(params.arch.activation).f
+    means, variances = [], []
+    for W, b, gain in zip(params.W, params.b, params.gain, strict=False):
+        z = x @ W
+        mean = (z * share).sum(-2)
+        var = ((z - mean.unsqueeze(-2)).square_() * share).sum(-2)
+        means.append(mean)
+        variances.append(var)
+        z_hat = normalize.forward(z, normalize.get("batch"), (mean, var)).z_hat
+        x = f(torch.addcmul(b.unsqueeze(-2), z_hat, gain.unsqueeze(-2)))
+    return Statistics(tuple(means), tuple(variances))
+
+
+def evaluate(params: Params, contexts: Contexts, *, statistics: Statistics | None = None) -> Tensor:
     """Mean cross-entropy over all contexts, in nats, shape (...): one number a run.
 
     Each distinct pair of a context and its target is computed once and weighted by its count.
+    A network with batch norm needs `statistics`: those of its `Run`, or `calibrate`'s.
     """
+    mlp.check_evaluation(params.arch, statistics)
     mlp.check_contexts(params, contexts.X)
     n = len(contexts)
     if n == 0:
@@ -131,7 +194,8 @@ def evaluate(params: Params, contexts: Contexts) -> Tensor:
     total = torch.zeros(params.lead, dtype=torch.float64)
     with torch.no_grad():
         for rows, counts in zip(unique.X.split(CHUNK), unique.counts.split(CHUNK), strict=True):
-            logits = mlp.forward(params, rows[:, :-1], check=False).logits
+            X = rows[:, :-1]
+            logits = mlp.forward(params, X, statistics=statistics, check=False).logits
             total = total + mlp.example_losses(logits, rows[:, -1]).double() @ counts.double()
     return total / n
 
@@ -204,7 +268,9 @@ def _check_run(
         raise ValueError(
             f"contexts are {shapes}; wanted X (n, block_size) and Y (n,), n at least 1"
         )
-    for name, value, least in (("steps", steps, 0), ("batch_size", batch_size, 1)):
+    # The variance of one example is 0, and batch norm would make every unit's output its bias.
+    fewest = 2 if params.arch.normalize == "batch" else 1
+    for name, value, least in (("steps", steps, 0), ("batch_size", batch_size, fewest)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} is {value!r}; wanted a whole number, {least} or more")
     if outside := [s for s in snapshots if not 0 <= s <= steps]:

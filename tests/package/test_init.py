@@ -108,3 +108,13 @@ def test_kaiming_asks_for_a_gain_that_torch_does_not_have():
     with pytest.raises(ValueError, match="is unknown"):
         init.kaiming("Tanh")
     assert init.kaiming("gelu", gain=1.5).weight(4, 9) == 0.75
+
+
+def test_orthogonal_starts_are_orthogonal_of_either_shape():
+    g = torch.Generator().manual_seed(0)
+    params = init.draw(Architecture(hidden=(50, 20)), init.orthogonal(1.5), generator=g)
+    wide, tall = params.W[0], params.W[1]
+    torch.testing.assert_close(wide @ wide.T, 2.25 * torch.eye(30), rtol=0, atol=1e-5)
+    torch.testing.assert_close(tall.T @ tall, 2.25 * torch.eye(20), rtol=0, atol=1e-5)
+    # The output layer stays a scaled normal draw.
+    assert params.W[2].std().item() == pytest.approx(0.01, rel=0.1)

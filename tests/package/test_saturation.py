@@ -67,6 +67,34 @@ def test_dormancy_cannot_see_a_unit_stuck_at_its_limit():
 
 def test_a_silent_layer_is_dormant_throughout():
     assert saturation.dormancy(torch.zeros(4, 3)).tolist() == [0, 0, 0]
+    assert saturation.dormancy(torch.full((4, 3), 0.1), centred=True).tolist() == [0, 0, 0]
+
+
+def test_centred_dormancy_sees_what_the_raw_score_cannot(train_set):
+    """A stuck tanh outscores the live ones; with its mean subtracted it scores exactly 0."""
+    params = network(scheme=init.scaled(0.2, 0.01))
+    params.b[0][:100] = 20 * torch.tensor([1.0, -1.0]).repeat(50)
+    h = mlp.forward(params, train_set.X[:5000]).activations[0]
+    raw, centred = saturation.dormancy(h), saturation.dormancy(h, centred=True)
+    assert 1 < raw[:100].min() and raw[100:].max() < 1
+    assert (centred[:100] == 0).all()
+    assert centred[100:].min() > 0.5
+    by_hand = (h - h.mean(0)).abs().mean(0)
+    want = (by_hand / by_hand.mean())[100:]
+    torch.testing.assert_close(centred[100:], want, rtol=1e-5, atol=0)
+
+
+def test_centred_dormancy_of_a_stack_is_that_of_each():
+    h = torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))
+    together = saturation.dormancy(h, centred=True)
+    for k in range(3):
+        torch.testing.assert_close(together[k], saturation.dormancy(h[k], centred=True))
+
+
+@pytest.mark.parametrize(("shape", "centred"), [((5,), False), ((0, 5), False), ((1, 5), True)])
+def test_dormancy_needs_rows(shape, centred):
+    with pytest.raises(ValueError, match="wanted .* with a batch of"):
+        saturation.dormancy(torch.zeros(shape), centred=centred)
 
 
 @given(n=st.integers(1, 10**6), confidence=st.floats(0.01, 0.999))
