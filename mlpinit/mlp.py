@@ -133,7 +133,7 @@ class Pass:
         self.normalizer = params.arch.normalize and normalize.get(params.arch.normalize)
         self.normalized: list[Normalized] = []
         self.gain = [gain.unsqueeze(-2) for gain in params.gain]
-        self.statistics = _layers_of(params.arch, statistics)
+        self.statistics = _layers_of(params, statistics)
         self.W_transposed = [W.mT for W in params.W]
         self.minus_one = params.C.new_full((1,), -1.0)
         self.gradients, self.gradient_vector = params.pack()
@@ -287,7 +287,8 @@ def as_module(params: Params, statistics: Statistics | None = None) -> nn.Sequen
     An `nn.Embedding` and an `nn.Flatten`, then an `nn.Linear` and an activation a hidden layer,
     with an `nn.BatchNorm1d`, `nn.LayerNorm` or `nn.RMSNorm` between the two where the network has
     one, and the `nn.Linear` of the output. `nn.Linear` holds the transpose of W. Batch norm's
-    running statistics are `statistics` where given.
+    running statistics are `statistics` where given, else PyTorch's 0 and 1, which are to be trained
+    before `eval()` means anything.
 
     Raises `ValueError` for a stack of networks, and for RMS norm with a bias other than 0, which
     PyTorch's layer does not have.
@@ -305,13 +306,14 @@ def as_module(params: Params, statistics: Statistics | None = None) -> nn.Sequen
     """
     if params.lead:
         raise ValueError(f"one network makes a module, not {tuple(params.lead)}; pick one: .run(k)")
+    fixed = _layers_of(params, statistics)
     layers = [nn.Embedding.from_pretrained(params.C.clone(), freeze=False), nn.Flatten()]
     last = len(params.W) - 1
     for layer, (W, b) in enumerate(zip(params.W, params.b, strict=True)):
         normalised = layer < last and params.arch.normalize is not None
         layers.append(_linear(W, None if normalised else b))
         if normalised:
-            layers.append(_norm(params, layer, statistics))
+            layers.append(_norm(params, layer, fixed[layer]))
         if layer < last:
             layers.append(MODULES[params.arch.activation]())
     return nn.Sequential(*layers)
@@ -326,7 +328,7 @@ def _linear(W: Tensor, b: Tensor | None) -> nn.Linear:
     return linear
 
 
-def _norm(params: Params, layer: int, statistics: Statistics | None) -> nn.Module:
+def _norm(params: Params, layer: int, statistics: tuple[Tensor, Tensor] | None) -> nn.Module:
     gain, b, kind = params.gain[layer], params.b[layer], params.arch.normalize
     if kind == "rms" and b.any():
         raise ValueError("nn.RMSNorm has no bias, and this layer's is not 0")
@@ -337,22 +339,24 @@ def _norm(params: Params, layer: int, statistics: Statistics | None) -> nn.Modul
         if kind != "rms":
             norm.bias.copy_(b)
         if statistics is not None:
-            norm.running_mean.copy_(statistics.mean[layer])
-            norm.running_var.copy_(statistics.var[layer])
+            norm.running_mean.copy_(statistics[0])
+            norm.running_var.copy_(statistics[1])
     return norm
 
 
 def _layers_of(
-    arch: Architecture, statistics: Statistics | None
+    params: Params, statistics: Statistics | None
 ) -> Sequence[tuple[Tensor, Tensor] | None]:
-    """(mean, variance) of each hidden layer, or None for each."""
+    """(mean, variance) of each hidden layer, or None for each; `ValueError` if they do not fit."""
+    wanted = [tuple(b.shape) for b in params.b[:-1]]
     if statistics is None:
-        return [None] * len(arch.hidden)
-    if arch.normalize != "batch" or len(statistics.mean) != len(arch.hidden):
+        return [None] * len(wanted)
+    came = [tuple(mean.shape) for mean in statistics.mean]
+    if params.arch.normalize != "batch" or came != wanted:
         raise ValueError(
-            f"statistics of {len(statistics.mean)} layers came for a network with "
-            f"{len(arch.hidden)} hidden layers and normalize={arch.normalize!r}; they are for "
-            "batch norm, one mean and one variance a hidden layer"
+            f"statistics of shapes {came} came for a network with normalize="
+            f"{params.arch.normalize!r} and hidden layers {wanted}; they are for batch norm, a "
+            "mean and a variance for every unit of every hidden layer"
         )
     return list(zip(statistics.mean, statistics.var, strict=True))
 

@@ -87,6 +87,8 @@ def sgd(
     _check_run(
         params, contexts, steps=steps, batch_size=batch_size, snapshots=snapshots, frozen=frozen
     )
+    if not 0 < momentum <= 1:
+        raise ValueError(f"momentum is {momentum!r}; wanted a number above 0, at most 1")
     schedule = _schedule(lr, steps)
     params, vector = params.pack()
     both = mlp.Pass(params)

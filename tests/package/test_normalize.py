@@ -42,6 +42,12 @@ def test_forward_and_backward_are_torch_s(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_autograd_goes_through_the_forward_pass(kind):
+    z = drawn(4, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: normalize.forward(z, normalize.get(kind)).z_hat, (z,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_backward_pass_is_that_of_central_differences(kind):
     z, upstream, step = drawn(4, 3), drawn(4, 3, seed=1), 1e-6
     normalizer = normalize.get(kind)
@@ -279,8 +285,14 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="batch_size is 1; wanted a whole number, 2 or more"):
         train.sgd(network("batch"), contexts, steps=1, generator=g, batch_size=1)
     statistics = train.calibrate(network("batch"), contexts)
-    with pytest.raises(ValueError, match=r"statistics of 2 layers came for .* 1 hidden layers"):
+    with pytest.raises(ValueError, match=r"momentum is 2\.0; wanted a number above 0, at most 1"):
+        train.sgd(network("batch"), contexts, steps=1, generator=g, momentum=2.0)
+    with pytest.raises(ValueError, match=r"shapes \[\(7,\), \(5,\)\] came .* layers \[\(4,\)\]"):
         mlp.forward(network("batch", hidden=(4,)), contexts.X, statistics=statistics)
+    with pytest.raises(ValueError, match=r"hidden layers \[\(1, 7\), \(1, 5\)\]"):
+        mlp.forward(stack([network("batch")]), contexts.X, statistics=statistics)
+    with pytest.raises(ValueError, match="normalize='rms'"):
+        mlp.as_module(network("rms"), statistics)
     with pytest.raises(ValueError, match="normalize='layer'"):
         mlp.forward(network("layer"), contexts.X, statistics=statistics)
 
