@@ -1,0 +1,566 @@
+"""Where activations are applied in a model, and what stands before and behind each place.
+
+A *site* is a place where an activation function is applied. Its name is that of the activation
+module ("net.1"), or, for a function or a tensor method, the module whose forward called it and the
+function ("blocks.0.mlp:gelu", ":tanh" for the model itself). A name that comes up again in the same
+forward pass gets "#2", "#3" and so on.
+
+A `Map` is a model's forward pass as torch.fx traces it. `find_cuts` follows a site's units through
+it, from the layer that makes them to every layer that reads them, and `measure` says what they
+answer on data. Removing and recycling units both start from these.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import Node
+
+__all__ = [
+    "ACTIVATION_FUNCTIONS",
+    "ACTIVATION_MODULES",
+    "Batches",
+    "Cuts",
+    "Dead",
+    "Map",
+    "Measured",
+    "Range",
+    "SiteError",
+    "check_model",
+    "check_padding",
+    "find_cuts",
+    "measure",
+    "rounding",
+    "sites",
+    "tensors",
+    "trace",
+]
+
+Dead = Mapping[str, Iterable[int]]
+
+
+class SiteError(ValueError):
+    """The units of a site cannot be followed, or not be changed without changing others."""
+
+
+ACTIVATION_MODULES = (
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh,
+    nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU,
+    nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
+)  # fmt: skip
+"""The modules that are activation functions: they act on every entry alone."""
+
+ACTIVATION_FUNCTIONS = frozenset(
+    ("celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
+     "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu",
+     "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold")
+)  # fmt: skip
+"""The functions and tensor methods that are, by their names without a last underscore."""
+
+# What a unit may pass on its way, by what it does to it. Functions and methods go by their names,
+# without the underscore of the in-place form.
+
+ENTRYWISE = (
+    *ACTIVATION_MODULES,
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
+ENTRYWISE_NAMES = ACTIVATION_FUNCTIONS | frozenset(
+    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+     "add", "sub", "mul", "div", "truediv", "true_divide", "neg", "pow", "abs", "square", "sqrt",
+     "exp", "clamp", "iadd", "isub", "imul", "itruediv", "contiguous", "clone", "detach", "to",
+     "float", "double", "half", "bfloat16", "type_as")
+)  # fmt: skip
+POOLS = tuple(
+    getattr(nn, f"{kind}Pool{d}d")
+    for kind in ("Max", "Avg", "AdaptiveMax", "AdaptiveAvg")
+    for d in (1, 2, 3)
+)
+POOL_NAMES = frozenset(
+    f"{kind}_pool{d}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg") for d in (1, 2, 3)
+)
+RESHAPES = (nn.Flatten, nn.Unflatten)
+RESHAPE_NAMES = frozenset(
+    ("flatten", "unflatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze",
+     "movedim", "mean", "amax", "amin")
+)  # fmt: skip
+JOIN_NAMES = frozenset(("cat", "concat", "concatenate"))
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (nn.Linear, *CONVOLUTIONS)
+
+
+def _name(node: Node) -> str:
+    """The name of the function or method that a node calls."""
+    name = node.target if isinstance(node.target, str) else node.target.__name__
+    return name.rstrip("_")
+
+
+def _caller(node: Node) -> str:
+    """The qualified name of the module whose forward calls it, '' for the model's own."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return stack[-1][0] if stack else ""
+
+
+def _where(node: Node) -> str:
+    """A node in words, for messages."""
+    if node.op == "call_module":
+        return f"module {node.target!r}"
+    caller = _caller(node)
+    return f"{_name(node)!r} in the forward of {caller!r}" if caller else f"{_name(node)!r}"
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise `SiteError` unless this is a module that can be traced, not compiled or scripted."""
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        raise SiteError(f"got a {type(model).__name__}; pass the plain torch.nn.Module")
+    if hasattr(model, "_orig_mod"):
+        raise SiteError("the model is compiled; pass the module that torch.compile was given")
+
+
+class _Tracer(fx.Tracer):
+    """Activation modules, layers and batch norms are single nodes, subclasses included."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (*ACTIVATION_MODULES, *LAYERS, *NORMS)) or (
+            super().is_leaf_module(m, module_qualified_name)
+        )
+
+
+def trace(model: nn.Module) -> fx.Graph:
+    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace."""
+    try:
+        return _Tracer().trace(model)
+    except Exception as error:
+        raise SiteError(
+            f"torch.fx cannot trace {type(model).__name__} ({error}); units can be "
+            "followed only through a forward without branches or loops that depend on data"
+        ) from error
+
+
+def sites(model: nn.Module) -> list[str]:
+    """The sites of a model, in the order of its forward pass.
+
+    >>> sites(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))
+    ['1']
+    """
+    check_model(model)
+    return list(_site_nodes(trace(model), dict(model.named_modules())))
+
+
+def _site_nodes(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, Node]:
+    """Every site's name with its node, in the order of the forward."""
+    calls: Counter[str] = Counter()
+    found = {}
+    for node in graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], ACTIVATION_MODULES):
+            name = str(node.target)
+        elif node.op in ("call_function", "call_method") and _name(node) in ACTIVATION_FUNCTIONS:
+            name = f"{_caller(node)}:{_name(node)}"
+        else:
+            continue
+        calls[name] += 1
+        found[name if calls[name] == 1 else f"{name}#{calls[name]}"] = node
+    return found
+
+
+class Batches:
+    """The data as tuples of arguments, on the model's device, as often as asked."""
+
+    def __init__(self, data: object, graph: fx.Graph, model: nn.Module) -> None:
+        """`ValueError` for data that is no batch, and holds none, for the forward of this graph."""
+        required = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
+        self.n_inputs = max(1, len(required))
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        if isinstance(data, tuple) and len(data) != self.n_inputs:
+            raise ValueError(
+                f"data is a tuple of {len(data)}, which is one batch, but the model's forward "
+                f"takes {self.n_inputs}; pass a list for several batches"
+            )
+        self.data = [data] if isinstance(data, Tensor | tuple) else data
+        if not isinstance(self.data, Iterable) or isinstance(self.data, Iterator):
+            raise ValueError(
+                f"data is a {type(data).__name__}; wanted a batch of inputs, or batches that can "
+                "be walked more than once: a list or a DataLoader"
+            )
+        if next(iter(self), None) is None:
+            raise ValueError("data holds no batch; without an example nothing can be measured")
+
+    def __iter__(self) -> Iterator[tuple]:
+        """A copy of each batch, cut to as many arguments as the forward requires."""
+        for batch in self.data:
+            items = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            if len(items) < self.n_inputs or not all(
+                isinstance(x, Tensor) for x in items[: self.n_inputs]
+            ):
+                got = ", ".join(type(x).__name__ for x in items)
+                raise ValueError(
+                    f"a batch holds ({got}); the model's forward takes {self.n_inputs} tensor"
+                    f"{'s'[: self.n_inputs != 1]}"
+                )
+            yield tuple(x.to(self.device, copy=True) for x in items[: self.n_inputs])
+
+
+class _Watcher(fx.Interpreter):
+    """Runs a graph and shows every node to `look(node, inputs, value)`."""
+
+    def __init__(self, module: fx.GraphModule, look: Callable[[Node, Sequence, object], None]):
+        super().__init__(module)
+        self.look = look
+
+    def run_node(self, n: Node) -> object:
+        """Shown before an in-place node downstream can change its inputs."""
+        before = [self.env.get(source) for source in n.all_input_nodes]
+        early = n.op == "call_module"  # a layer's input is read before, a value after its node
+        if early:
+            self.look(n, before, None)
+        value = super().run_node(n)
+        self.look(n, (), value)
+        return value
+
+
+class Map:
+    """The traced forward of a model, with the shape of every value on one batch."""
+
+    def __init__(self, model: nn.Module, graph: fx.Graph, batch: tuple) -> None:
+        """Runs the graph once. The model should be in evaluation mode; it is not changed."""
+        self.graph = graph
+        self.module = fx.GraphModule(model, graph)
+        self.modules = dict(model.named_modules())
+        self.sites = _site_nodes(graph, self.modules)
+        self.calls = Counter(n.target for n in graph.nodes if n.op == "call_module")
+        direct = [self._attribute(n) for n in graph.nodes if n.op == "get_attr"]
+        held = [p for m in model.modules() for p in m._parameters.values() if p is not None]
+        self.uses = Counter(map(id, [*held, *direct]))
+        self.seen: dict[Node, object] = {}  # tensors as meta tensors, the rest as it is
+        self.run(batch, self._see)
+
+    def _attribute(self, node: Node) -> object:
+        return operator.attrgetter(str(node.target))(self.module)
+
+    def _see(self, node: Node, inputs: Sequence, value: object) -> None:
+        if not inputs:
+            tensor = isinstance(value, Tensor)
+            self.seen[node] = torch.empty(value.shape, device="meta") if tensor else value
+
+    def run(self, batch: tuple, look: Callable[[Node, Sequence, object], None]) -> None:
+        """Run the graph and show every node to `look(node, inputs, value)`."""
+        with torch.no_grad():
+            _Watcher(self.module, look).run(*batch)
+
+    def at(self, node: Node) -> nn.Module | None:
+        """The module that a node calls."""
+        return self.modules[node.target] if node.op == "call_module" else None
+
+    def is_a(self, node: Node, classes: tuple, names: frozenset = frozenset()) -> bool:
+        """Whether it calls a module of these classes, or a function of these names."""
+        if node.op == "call_module":
+            return isinstance(self.at(node), classes)
+        return node.op in ("call_function", "call_method") and _name(node) in names
+
+    def checked(self, dead: Dead) -> dict[str, list[int]]:
+        """The units of each site that loses any, sorted and without repeats."""
+        found: dict[str, list[int]] = {}
+        for name, units in dead.items():
+            # A function's in-place form has the same site: ":relu_" is ":relu".
+            site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
+            if chosen := self._check_units(site, [*found.get(site, ()), *units]):
+                found[site] = chosen
+        return found
+
+    def _check_units(self, site: str, units: list[int]) -> list[int]:
+        if site not in self.sites:
+            known = ", ".join(map(repr, self.sites)) or "none"
+            raise ValueError(f"there is no site {site!r} in the traced forward; there are {known}")
+        n = self.n_units(site)
+        wrong = [u for u in units if isinstance(u, bool) or operator.index(u) not in range(n)]
+        if wrong:
+            raise ValueError(f"site {site!r} has units 0 to {n - 1}; there is no {wrong[0]!r}")
+        return sorted({int(u) for u in units})
+
+    def n_units(self, site: str) -> int:
+        """How many units a site has."""
+        producer = self.producer(site)
+        return self.seen[producer].shape[unit_axis(self, producer)]
+
+    def producer(self, site: str) -> Node:
+        """The layer whose outputs a site's units are."""
+        node = self.sites[site]
+        passing = (*ENTRYWISE, *NORMS, *POOLS)
+        while not self.is_a(node, LAYERS):
+            tensors = [n for n in node.all_input_nodes if self._is_big(n)]
+            known = self.is_a(node, passing, ENTRYWISE_NAMES | POOL_NAMES)
+            if not known or len(tensors) != 1:
+                raise SiteError(
+                    f"the units of site {site!r} come from {_where(node)}, not from a Linear or "
+                    "convolution of their own; they cannot be changed one by one"
+                )
+            node = tensors[0]
+        return node
+
+    def _is_big(self, node: Node) -> bool:
+        value = self.seen.get(node)
+        number = node.op == "get_attr" and isinstance(value, Tensor) and value.numel() == 1
+        return isinstance(value, Tensor) and value.ndim > 0 and not number
+
+    def others(self, node: Node, followed: Mapping) -> list[Node]:
+        """The tensors that enter a node and are not followed; numbers in a tensor do not count."""
+        return [n for n in node.all_input_nodes if n not in followed and self._is_big(n)]
+
+    def check_editable(self, node: Node) -> None:
+        """Raise unless entries of the parameters of the module at `node` can be changed alone."""
+        module = self.at(node)
+        if self.calls[node.target] > 1:
+            raise SiteError(
+                f"module {node.target!r} is used {self.calls[node.target]} times in the forward; "
+                "what is changed for one use is changed for the others"
+            )
+        for name in ("weight", "bias"):
+            value = getattr(module, name, None)
+            if value is not None and name not in module._parameters:
+                raise SiteError(
+                    f"the {name} of {node.target!r} is computed from other parameters; remove the "
+                    "parametrisation (or weight norm, or pruning) first"
+                )
+            if value is not None and self.uses[id(value)] > 1:
+                raise SiteError(
+                    f"'{node.target}.{name}' is shared with another part of the model; untie it"
+                )
+        if getattr(module, "groups", 1) != 1:
+            raise SiteError(
+                f"module {node.target!r} is a convolution in {module.groups} groups, whose "
+                "channels cannot be changed one by one"
+            )
+
+
+def unit_axis(plan: Map, layer: Node) -> int:
+    """The axis of a layer's output along which its units lie."""
+    return 1 if plan.is_a(layer, CONVOLUTIONS) else plan.seen[layer].ndim - 1
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """Where a producer's units lie in a value: at index i along `axis` unit `units[i]`, or −1."""
+
+    axis: int
+    units: tuple[int, ...]
+
+
+@dataclass
+class Cuts:
+    """What is to be changed: node → indices among a layer's outputs, inputs, a norm's channels."""
+
+    outputs: dict[Node, set[int]] = field(default_factory=lambda: defaultdict(set))
+    inputs: dict[Node, set[int]] = field(default_factory=lambda: defaultdict(set))
+    norms: dict[Node, set[int]] = field(default_factory=lambda: defaultdict(set))
+    axes: dict[Node, int] = field(default_factory=dict)  # of a reading layer's input
+
+
+def find_cuts(plan: Map, dead: Mapping[str, list[int]]) -> Cuts:
+    """Where the units of sites are made, normalised and read; `SiteError` if that is not clear."""
+    cuts = Cuts()
+    for site, units in dead.items():
+        _follow(plan, site, set(units), cuts)
+    for node in {*cuts.outputs, *cuts.inputs, *cuts.norms}:
+        plan.check_editable(node)
+    return cuts
+
+
+def _follow(plan: Map, site: str, dead: set[int], cuts: Cuts) -> None:
+    """Follow a site's units from the layer that makes them to every layer that reads them."""
+    producer = plan.producer(site)
+    axis = unit_axis(plan, producer)
+    cuts.outputs[producer] |= dead
+    flows = {producer: _Flow(axis, tuple(range(plan.seen[producer].shape[axis])))}
+    for node in plan.graph.nodes:
+        entering = [flows[n] for n in node.all_input_nodes if n in flows]
+        if not entering:
+            continue
+        flow = entering[0]
+        positions = {i for i, unit in enumerate(flow.units) if unit in dead}
+        if plan.is_a(node, LAYERS):
+            last = plan.seen[node.all_input_nodes[0]].ndim - 1
+            if flow.axis != (1 if plan.is_a(node, CONVOLUTIONS) else last):
+                raise _lost(site, node, "which reads another axis than that of the units")
+            cuts.inputs[node] |= positions
+            cuts.axes[node] = flow.axis
+        elif plan.is_a(node, NORMS) and flow.axis == 1:
+            cuts.norms[node] |= positions
+            flows[node] = flow
+        elif node.op == "output" or isinstance(plan.seen[node], Tensor):
+            flows[node] = _through(plan, site, node, flows, entering)
+        elif not isinstance(plan.seen[node], int | torch.Size | torch.dtype | torch.device):
+            raise _lost(site, node)
+
+
+def _through(
+    plan: Map, site: str, node: Node, flows: Mapping[Node, _Flow], entering: list[_Flow]
+) -> _Flow:
+    """Where the units lie after a node that is no layer and no norm."""
+    if node.op == "output":
+        raise SiteError(
+            f"the units of site {site!r} are an output of the model; to change one is to "
+            "change what the model answers"
+        )
+    flow = entering[0]
+    alone = not plan.others(node, flows) and len(set(entering)) == 1
+    shape = plan.seen[node].shape
+    module = plan.at(node)
+    if isinstance(module, nn.PReLU) and module.num_parameters > 1:
+        raise _lost(site, node, "which holds a slope for each unit")
+    if plan.is_a(node, ENTRYWISE, ENTRYWISE_NAMES) and not alone:
+        raise _lost(
+            site,
+            node,
+            "which mixes them with another value, so that they cannot go alone",
+        )
+    pooled = plan.is_a(node, POOLS, POOL_NAMES) and flow.axis == 1
+    if pooled or plan.is_a(node, ENTRYWISE, ENTRYWISE_NAMES):
+        if len(shape) > flow.axis and shape[flow.axis] == len(flow.units):
+            return flow
+    elif plan.is_a(node, RESHAPES, RESHAPE_NAMES) or plan.is_a(node, (), JOIN_NAMES):
+        return _labelled(plan, site, node, flows)
+    raise _lost(site, node)
+
+
+def _lost(site: str, node: Node, why: str = "through which they cannot be followed") -> SiteError:
+    reach = f"the units of site {site!r} reach {_where(node)}"
+    return SiteError(f"{reach}, {why}")
+
+
+def _labelled(plan: Map, site: str, node: Node, flows: Mapping[Node, _Flow]) -> _Flow:
+    """Send the units' numbers through a change of shape, and see along which axis they come out."""
+
+    def label(source: Node) -> object:
+        value = plan.seen[source]
+        if not isinstance(value, Tensor):
+            return value
+        if source not in flows:
+            return torch.full(value.shape, -1.0)
+        flow = flows[source]
+        along = [-1 if axis == flow.axis else 1 for axis in range(value.ndim)]
+        return torch.tensor(flow.units, dtype=torch.float64).view(along).expand(value.shape)
+
+    args, kwargs = (fx.node.map_arg(a, label) for a in (node.args, node.kwargs))
+    if node.op == "call_method":
+        first, *rest = args
+        out = getattr(first.contiguous(), str(node.target))(*rest, **kwargs)
+    else:
+        out = (plan.at(node) or node.target)(*args, **kwargs)
+    for axis in range(out.ndim):
+        lane = out.movedim(axis, 0).flatten(1)  # (entries along the axis, all others)
+        if lane.numel() and (lane == lane[:, :1]).all():
+            return _Flow(axis, tuple(int(unit) for unit in lane[:, 0]))
+    raise _lost(site, node, "which spreads them over more than one axis")
+
+
+@dataclass
+class Range:
+    """Count, sum, least and largest of some channels of a value, over the data: (channels,)."""
+
+    n: int = 0
+    total: Tensor | float = 0.0
+    low: Tensor | float = torch.inf
+    high: Tensor | float = -torch.inf
+    dtype: torch.dtype = torch.float32
+
+    def add(self, value: Tensor, axis: int, channels: list[int]) -> None:
+        """Take in a value, of which `channels` along `axis` count."""
+        lanes = value[(slice(None),) * axis + (channels,)].movedim(axis, 0).flatten(1)
+        wide = lanes.float() if lanes.device.type == "mps" else lanes.double()
+        wide = wide.cpu() if lanes.device.type == "mps" else wide
+        if not wide.numel():
+            return
+        self.n += wide.size(1)
+        self.total = self.total + wide.sum(1)
+        self.low = torch.minimum(torch.as_tensor(self.low, device=wide.device), wide.amin(1))
+        self.high = torch.maximum(torch.as_tensor(self.high, device=wide.device), wide.amax(1))
+        self.dtype = value.dtype
+
+    @property
+    def mean(self) -> Tensor:
+        """(channels,), over all the data."""
+        return self.total / self.n
+
+    @property
+    def width(self) -> Tensor:
+        """(channels,), the largest less the least: 0 for a unit that is stuck."""
+        return self.high - self.low
+
+
+@dataclass
+class Measured:
+    """What was measured: at the sites themselves, and where units enter a layer."""
+
+    at_sites: dict[str, Range]
+    at_inputs: dict[Node, Range]
+
+
+def measure(
+    plan: Map, cuts: Cuts, dead: Mapping[str, list[int]], batches: Iterable[tuple]
+) -> Measured:
+    """Run the model on the data and note what the units answer, and what the layers read."""
+    measured = Measured({s: Range() for s in dead}, {n: Range() for n in cuts.inputs})
+    named = {plan.sites[site]: site for site in dead}
+    axis = {site: unit_axis(plan, plan.producer(site)) for site in dead}
+
+    def look(node: Node, inputs: Sequence, value: object) -> None:
+        if inputs and node in cuts.inputs:
+            channels = sorted(cuts.inputs[node])
+            measured.at_inputs[node].add(inputs[0], cuts.axes[node], channels)
+        elif not inputs and node in named:
+            site = named[node]
+            measured.at_sites[site].add(value, axis[site], dead[site])
+
+    for batch in batches:
+        plan.run(batch, look)
+    if not all(r.n for r in (*measured.at_sites.values(), *measured.at_inputs.values())):
+        raise ValueError("data holds no example; nothing can be measured")
+    return measured
+
+
+def rounding(dtype: torch.dtype, largest: float) -> float:
+    """The default tolerance: what rounding may do to numbers of that size."""
+    eps = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
+    return min(100 * eps, 0.05) * max(1.0, largest)
+
+
+def check_padding(plan: Map, cuts: Cuts, measured: Measured, tolerance: float | None) -> None:
+    """Refuse constants other than 0 in a convolution that pads with zeros.
+
+    At the border the kernel sees zeros where inside it sees the constant, so that what the unit
+    adds is not the same everywhere, and no bias equals it.
+    """
+    for node, range_ in measured.at_inputs.items():
+        layer = plan.at(node)
+        size = float(range_.mean.abs().max()) if len(range_.mean) else 0.0
+        allowed = rounding(range_.dtype, 1.0) if tolerance is None else tolerance
+        if _pads_with_zeros(layer) and size > allowed:
+            raise SiteError(
+                f"a unit with the constant output {size:.4g} enters {node.target!r}, which pads "
+                "with zeros: near the border it adds less than inside, and no bias can do that"
+            )
+
+
+def _pads_with_zeros(layer: nn.Module) -> bool:
+    if not isinstance(layer, CONVOLUTIONS) or layer.padding_mode != "zeros":
+        return False
+    if layer.padding == "same":
+        return any(size > 1 for size in layer.kernel_size)
+    return layer.padding != "valid" and any(layer.padding)
+
+
+def tensors(output: object) -> list[Tensor]:
+    """Every tensor in an output of tuples, lists and mappings."""
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, tuple | list):
+        return [tensor for part in output for tensor in tensors(part)]
+    return []

@@ -1,0 +1,88 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mlpinit.sites import Batches, Map, SiteError, find_cuts, measure, sites, trace
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.act, self.out = nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.act(self.inner(x))))
+
+
+class MyTanh(nn.Tanh):
+    def forward(self, x):
+        return x.tanh()
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(Block(), Block())
+        self.mine = MyTanh()
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.blocks[0](self.blocks(x))
+        x = self.mine(F.relu(x.clone()))
+        return self.last(x.relu_().tanh())
+
+
+def test_names_are_those_of_modules_and_of_callers_in_the_order_of_the_forward_pass():
+    block = [f"blocks.{k}{what}" for k in (0, 1) for what in (".act", ":tanh")]
+    again = ["blocks.0.act#2", "blocks.0:tanh#2"]
+    assert sites(Model()) == [*block, *again, ":relu", "mine", ":relu#2", ":tanh"]
+
+
+def plan(model, x):
+    graph = trace(model.eval())
+    batches = Batches(x, graph, model)
+    return Map(model, graph, next(iter(batches))), batches
+
+
+class Shapes(nn.Module):
+    """A flattened map, joined with a vector, read by one layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(1, 3, 2), nn.BatchNorm1d(3)
+        self.side, self.out = nn.Linear(6, 2), nn.Linear(3 * 5 + 2, 4)
+
+    def forward(self, x):
+        h = F.relu(self.norm(self.conv(x[:, None, :])))
+        return self.out(torch.cat([torch.tanh(self.side(x)), h.flatten(1)], 1))
+
+
+def test_units_are_followed_to_every_place_that_belongs_to_them():
+    site_map, batches = plan(Shapes(), torch.randn(7, 6, generator=torch.Generator()))
+    dead = {":relu": [1], ":tanh": [0]}
+    cuts = find_cuts(site_map, dead)
+    by_name = {str(n.target): sorted(found) for n, found in cuts.inputs.items()}
+    assert by_name == {"out": [0, 2 + 5, 2 + 6, 2 + 7, 2 + 8, 2 + 9]}
+    assert {str(n.target): found for n, found in cuts.outputs.items()} == {"conv": {1}, "side": {0}}
+    assert {str(n.target): found for n, found in cuts.norms.items()} == {"norm": {1}}
+    measured = measure(site_map, cuts, dead, batches)
+    x = next(iter(batches))[0]
+    want = torch.tanh(site_map.modules["side"](x))[:, 0]
+    said = measured.at_sites[":tanh"]
+    assert said.mean.item() == pytest.approx(want.mean().item(), abs=1e-6)
+    assert said.width.item() == pytest.approx((want.max() - want.min()).item(), abs=1e-6)
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return torch.tanh(x) if x.sum() > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [(Branching(), "cannot trace Branching"), ([1], "got a list")],
+)
+def test_what_cannot_be_traced(model, match):
+    with pytest.raises(SiteError, match=match):
+        sites(model)
