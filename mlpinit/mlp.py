@@ -368,9 +368,9 @@ def _affine(b: Tensor, x: Tensor, W: Tensor) -> Tensor:
 
 def _target_index(logits: Tensor, Y: Tensor) -> Tensor:
     """Y (..., batch) as an index (..., batch, 1) into the logits; one Y serves all runs."""
-    if Y.numel() * logits.size(-1) == logits.numel():
-        return Y.unsqueeze(-1)
     rows = logits.shape[:-1]
+    if Y.shape == rows:
+        return Y.unsqueeze(-1)
     if Y.shape != rows[-1:]:
         shapes = f"Y is {tuple(Y.shape)} for logits {tuple(logits.shape)}"
         raise ValueError(f"{shapes}; wanted {tuple(rows)}")

@@ -249,3 +249,9 @@ def test_a_notebook_shows_the_bar_and_a_build_does_not(monkeypatch):
     assert train._bar(None) == {"disable": False}
     monkeypatch.setenv("TQDM_DISABLE", "1")
     assert train._bar(None) == {"disable": True}
+
+
+def test_a_stack_of_one_is_evaluated_as_its_network(splits):
+    params, _ = start(arch=SMALL)
+    alone = train.evaluate(params, splits.dev)
+    torch.testing.assert_close(train.evaluate(stack([params]), splits.dev), alone[None])
