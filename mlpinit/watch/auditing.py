@@ -1,0 +1,110 @@
+"""Every unit over a whole data set, with the parameters fixed: the verdicts are exact for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from tqdm import tqdm
+
+from mlpinit.watch.report import Report
+from mlpinit.watch.watching import Activations, Watch
+
+__all__ = ["audit"]
+
+BATCH = 1024  # rows of a plain tensor at a time
+
+
+def audit(
+    model: nn.Module,
+    loader: Iterable,
+    *,
+    call: Callable[[nn.Module, Any], Any] | None = None,
+    progress: bool | None = None,
+    activations: Activations | None = None,
+    ignore: Iterable[str] = (),
+    together: Iterable[str] = (),
+    axes: Mapping[str, int] | None = None,
+) -> Report:
+    """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
+
+    - `loader`: batches, as a `DataLoader` gives them: a tensor, (inputs, ...) of which the first
+      goes in, or a dict, which goes in by name. A single tensor is a data set of its own
+    - `call(model, batch)`: how to run the model on a batch where that is not so
+    - `progress`: a bar on stderr; None shows it in a terminal and a notebook
+    - the others: as for `watch`
+
+    Batches are moved to the device of the model's first parameter. Every module is back in its
+    own mode afterwards; no gradients are kept. The verdicts are exact for this data set: a unit
+    is hard-dead if its slope is exactly 0 on every row. For data like it, n rows without a live
+    one bound the live rate at about 3/n. Mean |h| is counted too, and so Sokar's dormancy score.
+
+    Raises `ValueError` for an empty data set, and whatever `watch` raises.
+
+    >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> with torch.no_grad():
+    ...     _ = model[0].bias[5].fill_(-100.0)
+    >>> audit(model, torch.randn(500, 3)).dead()
+    {'1': [5]}
+    """
+    watch = Watch(
+        model,
+        phase="any",
+        window=sys.maxsize,
+        activations=activations,
+        ignore=ignore,
+        together=together,
+        axes=axes,
+        sizes=True,
+        data_set=True,
+    )
+    batches = loader.split(BATCH) if isinstance(loader, Tensor) else loader
+    device = next((p.device for p in chain(model.parameters(), model.buffers())), None)
+    bar = tqdm(batches, desc="audit", unit="batch", **_bar(progress))
+    with watch, _evaluating(model), torch.no_grad(), bar:
+        for batch in bar:
+            (call or _call)(model, _moved(batch, device))
+    if not watch.passes:
+        raise ValueError("the data set is empty: no batch came, and so nothing was run")
+    return watch.report()
+
+
+def _call(model: nn.Module, batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    if isinstance(batch, list | tuple):
+        return model(batch[0])
+    return model(batch)
+
+
+def _moved(batch: Any, device: torch.device | None) -> Any:
+    if device is None:
+        return batch
+    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and each module's own mode again afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _bar(progress: bool | None) -> dict[str, bool]:
+    """What to tell tqdm; TQDM_DISABLE in the environment turns an automatic bar off."""
+    if progress is None:
+        in_notebook = "ipykernel" in sys.modules and "TQDM_DISABLE" not in os.environ
+        progress = in_notebook or sys.stderr.isatty()
+    return {"disable": not progress}

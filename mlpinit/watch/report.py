@@ -1,0 +1,173 @@
+"""What was seen: a record that prints as text, renders in a notebook, and exports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from mlpinit.watch import render
+from mlpinit.watch.figures import Figures
+from mlpinit.watch.verdicts import DEAD, VERDICTS, evidence
+
+__all__ = ["Report", "SiteReport"]
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """One site: a verdict a unit, and the figures it rests on.
+
+    - `name`, `activation`: "net.1", "tanh"; `units`: how many; `max_slope`: the largest |f'|
+    - `verdicts`: one of `VERDICTS` for each unit, on the rows of `recent`
+    - `recent`: `Figures` of the latest window of rows (of `audit`: of all rows)
+    - `whole`: `Figures` of all rows watched, while the parameters moved
+    - `births`, `deaths`, `revivals`: (units,) int64, from window to window; None for an audit. A
+      birth is a unit dead from the first that comes to life
+    - `since`: (units,) int64, the forward pass from which the present state holds, or None where
+      no window is complete
+    - `history`: a list for "step", "dead", "births", "deaths" and "revivals", a window an entry
+    - `notes`: what was not seen there
+    """
+
+    name: str
+    activation: str
+    units: int
+    max_slope: float
+    verdicts: tuple[str, ...]
+    recent: Figures
+    whole: Figures
+    births: Tensor | None = None
+    deaths: Tensor | None = None
+    revivals: Tensor | None = None
+    since: Tensor | None = None
+    history: dict[str, list[int]] | None = None
+    notes: tuple[str, ...] = ()
+
+    def which(self, *verdicts: str) -> list[int]:
+        """The units that have one of these verdicts, ascending."""
+        if unknown := sorted(set(verdicts) - set(VERDICTS)):
+            raise ValueError(f"no verdict {unknown}; the verdicts are {', '.join(VERDICTS)}")
+        return [unit for unit, verdict in enumerate(self.verdicts) if verdict in verdicts]
+
+    def counts(self) -> dict[str, int]:
+        """How many units have each verdict, those that none has left out."""
+        found = Counter(self.verdicts)
+        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+    def evidence(self, unit: int) -> str:
+        """Why the unit has its verdict: the rows counted and what they bound."""
+        verdict = self.verdicts[unit]
+        since = None if self.since is None else int(self.since[unit])
+        return evidence(self.recent, self.max_slope, verdict, unit, since=since)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in plain lists and numbers, as JSON has them."""
+        return {
+            "activation": self.activation,
+            "units": self.units,
+            "max_slope": self.max_slope,
+            "counts": self.counts(),
+            "verdicts": list(self.verdicts),
+            "recent": _plain(self.recent),
+            "whole": _plain(self.whole),
+            **{name: _listed(getattr(self, name)) for name in _CHANGES},
+            "history": self.history,
+            "notes": list(self.notes),
+        }
+
+
+_CHANGES = ("births", "deaths", "revivals", "since")
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What `watch` or `audit` saw.
+
+    - `sites`: name → `SiteReport`, in the order in which they were met; `report["net.1"]` is one
+    - `passes`: forward passes made; `watched`: those looked at; `every`: one in how many
+    - `data_set`: whether this is an audit, of a whole data set with fixed parameters
+    - `notes`: what was not seen
+    """
+
+    sites: dict[str, SiteReport]
+    passes: int
+    watched: int
+    every: int = 1
+    data_set: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> SiteReport:
+        """The site of that name; `KeyError` names those there are."""
+        if name not in self.sites:
+            raise KeyError(f"no site {name!r}; there are {', '.join(map(repr, self.sites))}")
+        return self.sites[name]
+
+    def dead(self, kind: str = "hard") -> dict[str, list[int]]:
+        """The hard-dead units of every site that has any; "soft" lists the soft-dead with them.
+
+        This is what `mlpinit.surgery.remove` and `mlpinit.recycle.recycle` take.
+        """
+        if kind not in DEAD:
+            raise ValueError(f"kind is {kind!r}; choose 'hard' or 'soft' (which includes hard)")
+        found = {name: site.which(*DEAD[kind]) for name, site in self.sites.items()}
+        return {name: units for name, units in found.items() if units}
+
+    def counts(self) -> dict[str, int]:
+        """How many units of all sites have each verdict, those that none has left out."""
+        found = Counter(verdict for site in self.sites.values() for verdict in site.verdicts)
+        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in plain lists and numbers: what `json.dumps` takes."""
+        return {
+            "passes": self.passes,
+            "watched": self.watched,
+            "every": self.every,
+            "data_set": self.data_set,
+            "counts": self.counts(),
+            "sites": {name: site.to_dict() for name, site in self.sites.items()},
+            "notes": list(self.notes),
+        }
+
+    def log(self, writer: Any, step: int | None = None, *, prefix: str = "watch") -> None:
+        """Write to TensorBoard: `writer` is a `torch.utils.tensorboard.SummaryWriter`.
+
+        A site writes under prefix/site: scalars "hard-dead", "soft-dead", "mostly saturated" (how
+        many units) and "flat share" (mean), and histograms over the units of the "mean", "std",
+        "flat share" and "largest slope". A function's site ":tanh" becomes "tanh", "a:gelu#2"
+        "a.gelu-2": TensorBoard's tags have few characters.
+        """
+        for name, site in self.sites.items():
+            tag = f"{prefix}/{name.lstrip(':').replace(':', '.').replace('#', '-')}"
+            for verdict in ("hard-dead", "soft-dead", "mostly saturated"):
+                count = len(site.which(verdict))
+                writer.add_scalar(f"{tag}/{verdict.replace(' ', '_')}", count, step)
+            for figure in ("mean", "std", "flat_share", "largest_slope"):
+                values = getattr(site.recent, figure)
+                if values is None or not values.isfinite().all():
+                    continue
+                if figure == "flat_share":
+                    writer.add_scalar(f"{tag}/mean_flat_share", values.mean().item(), step)
+                writer.add_histogram(f"{tag}/units/{figure}", values, step)
+
+    def __str__(self) -> str:
+        """A summary, a line a site, and the worst units with their evidence; 80 columns."""
+        return render.text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return render.html(self)
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
+def _plain(figures: Figures) -> dict[str, Any]:
+    """Every figure in plain lists, the dormancy scores with them."""
+    names = [*(f.name for f in fields(figures)), "dormancy", "centred_dormancy"]
+    plain = {name: _listed(getattr(figures, name)) for name in names}
+    return plain | {"steps": list(figures.steps)}

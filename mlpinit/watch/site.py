@@ -1,0 +1,130 @@
+"""One site under watch: the shape of its activations, its ring, its windows, its report."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mlpinit.watch.eyes import Sight
+from mlpinit.watch.report import SiteReport
+from mlpinit.watch.ring import Ring
+from mlpinit.watch.verdicts import verdicts
+from mlpinit.watch.windows import Windows
+from mlpinit.watch.work import Scratch
+
+__all__ = ["Site", "cannot"]
+
+
+def cannot(sight: Sight) -> str:
+    """Why these activations cannot be counted, or ""."""
+    h = sight.h
+    if not isinstance(h, Tensor) or not h.is_floating_point():
+        return "its activations are no floating-point numbers"
+    if h.is_nested or h.layout != torch.strided:
+        return "its activations are a nested or a sparse tensor"
+    if sight.z is not None and sight.z.shape != h.shape:
+        return f"it makes {tuple(h.shape)} of {tuple(sight.z.shape)}: not one number of each"
+    return ""
+
+
+class Site:
+    """Running figures of one site.
+
+    - `axis`: that of the units, from the front, as the first forward pass showed it
+    """
+
+    def __init__(
+        self, name: str, sight: Sight, axis: int, *, window: int, sizes: bool, scratch: Scratch
+    ) -> None:
+        """Set up for activations like those of `sight`."""
+        h = sight.h
+        self.name, self.note, self.skipped = name, sight.note, 0
+        self.from_end = h.ndim - axis
+        self.planes = self.from_end > 1
+        self.meta = h.device.type == "meta"
+        with torch.inference_mode(False):
+            self.kind = sight.kind()
+            self.ring = Ring(
+                self.kind,
+                h,
+                units=h.size(axis) if h.ndim else 1,
+                planes=self.planes,
+                sizes=sizes,
+                sees_z=sight.z is not None,
+                scratch=scratch,
+            )
+            self.windows = Windows(self.ring, window)
+
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.ring.nbytes() + self.windows.nbytes()
+
+    def look(self, sight: Sight, step: int) -> None:
+        """Count one application. Activations of another width than the first are passed over."""
+        h = sight.h
+        if self.meta or not h.numel():
+            return
+        if h.ndim and (h.ndim < self.from_end or h.size(-self.from_end) != self.ring.units):
+            self.skipped += 1
+            return
+        examples = sight.examples
+        if examples is None:
+            examples = h.size(0) if h.ndim > self.from_end else 1
+        ring = self.ring
+        h = self._flat(h.detach())
+        z = h if sight.z is None else self._flat(sight.z.detach())
+        windows = self.windows
+        ring.add(z, h, sight.f, examples=examples, step=step, flush=windows.flush)
+        windows.advance()
+
+    def quick(self, z: Tensor, h: Tensor, step: int) -> bool:
+        """`look` for rows that need no looking at: those that can wait with the last ones."""
+        waiting = self.ring.waiting
+        if not waiting.fits(z, h):
+            return False
+        waiting.put(self.ring, z.detach(), h.detach(), h.size(0), step)
+        self.windows.advance()
+        return True
+
+    def _flat(self, t: Tensor) -> Tensor:
+        """(rows, units), or (N, units, positions)."""
+        if t.device != self.ring.device:
+            t = t.to(self.ring.device)
+        if not self.planes:
+            return t if t.ndim == 2 else t.reshape(-1, self.ring.units)
+        if t.ndim == self.from_end:
+            t = t.unsqueeze(0)
+        t = t.flatten(-self.from_end + 1)
+        return t if t.ndim == 3 else t.flatten(0, -3)
+
+    def rest(self) -> None:
+        """Nothing more comes: count what waits, and give the working memory back."""
+        self.windows.flush()
+        self.ring.rest()
+
+    def report(self, *, enough: int, data_set: bool) -> SiteReport:
+        """What is known of it so far."""
+        windows, ring, kind = self.windows, self.ring, self.kind
+        windows.flush()
+        whole = ring.figures(windows.everything())
+        recent = whole if data_set else ring.figures(windows.recent())
+        notes = [self.note] if self.note else []
+        if self.skipped:
+            notes.append(f"{self.skipped:,} applications had another width than {ring.units}")
+        changes = {}
+        if not data_set:
+            names = ("births", "deaths", "revivals")
+            changes = {name: getattr(windows, name).cpu().clone() for name in names}
+            changes["history"] = windows.history()
+            changes["since"] = windows.since.cpu().clone() if windows.events else None
+        return SiteReport(
+            name=self.name,
+            activation=kind.name,
+            units=ring.units,
+            max_slope=kind.max_slope,
+            verdicts=verdicts(recent, kind, 1 if data_set else enough),
+            recent=recent,
+            whole=whole,
+            notes=tuple(notes),
+            **changes,
+        )

@@ -1,0 +1,97 @@
+"""The verdict on a unit, in the book's words, and the evidence for it.
+
+A live row proves that a unit lives. That none was seen proves nothing by itself: n examples
+without one only bound the live rate, at about 3/n. Below `ENOUGH` examples no unit is called dead.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mlpinit.saturation import live_rate_bound
+from mlpinit.watch.figures import Figures
+from mlpinit.watch.kinds import Kind
+
+__all__ = ["DEAD", "ENOUGH", "MOSTLY", "VERDICTS", "evidence", "verdicts"]
+
+ENOUGH = 300
+"""Examples that a verdict needs: with none live among 300 the live rate is under 1%."""
+
+MOSTLY = 0.5
+"""A unit flat on more than this part of the rows is mostly saturated."""
+
+VERDICTS = {
+    "live": "at least one row has a slope of 2% of the function's largest or more",
+    "mostly saturated": "live, but flat on more than half of the rows; said of functions that "
+    "saturate on both sides, as tanh: a ReLU that rests half of the time is in its normal state",
+    "flat": "flat on every row of a function whose slope does not tend to 0, as leaky ReLU's left: "
+    "it learns slowly and is not dead",
+    "never fired": "at most 0 on every row, with slopes that are not flat: said of units that "
+    "fire or do not, as GELU's; a ReLU that never fires is hard-dead",
+    "soft-dead": "the slope is under 2% of the function's largest on every row, of a function "
+    "whose slope tends to 0 there",
+    "hard-dead": "the slope is exactly 0 on every row: no gradient reaches the incoming weights",
+    "too few rows": "nothing live seen, on too few examples to say more",
+    "slope not seen": "the slope is hidden inside a fused layer, as an LSTM's gates are",
+    "not finite": "an infinity or a NaN was met",
+}
+"""What each verdict says. A unit has one; where several fit, the last but for "too few rows"."""
+
+DEAD = {"hard": ("hard-dead",), "soft": ("soft-dead", "hard-dead")}
+"""The verdicts that `Report.dead` lists."""
+
+
+def verdicts(figures: Figures, kind: Kind, enough: int = ENOUGH) -> tuple[str, ...]:
+    """One verdict a unit, from at least `enough` examples for all but a live one."""
+    names = list(VERDICTS)
+    code = torch.zeros(len(figures.mean), dtype=torch.int64)
+
+    def put(name: str, where: Tensor) -> None:
+        code[where] = names.index(name)
+
+    if figures.largest_slope is None:
+        put("slope not seen", torch.ones_like(code, dtype=torch.bool))
+    else:
+        flat = figures.flat_share == 1
+        if kind.left and kind.right:
+            put("mostly saturated", figures.flat_share > MOSTLY)
+        if kind.fires:
+            put("never fired", figures.largest <= 0)
+        put("soft-dead" if kind.saturates else "flat", flat)
+        put("hard-dead", figures.largest_slope == 0)
+        if figures.examples < enough:
+            put("too few rows", code > 0)
+    finite = figures.mean.isfinite() & figures.std.isfinite()
+    put("not finite", ~finite)
+    return tuple(names[c] for c in code.tolist())
+
+
+def evidence(
+    figures: Figures, max_slope: float, verdict: str, unit: int, *, since: int | None = None
+) -> str:
+    """Why: the rows counted, and what they bound, in one line of text.
+
+    `since` is the forward pass from which on a dead unit has shown no live row.
+    """
+    n, examples = figures.n, figures.examples
+    rows = f"{n:,} rows" if n == examples else f"{n:,} rows of {examples:,} examples"
+    if verdict == "slope not seen":
+        return f"h from {figures.smallest[unit]:.3g} to {figures.largest[unit]:.3g} on {rows}"
+    if verdict == "not finite":
+        return f"an infinity or a NaN among {rows}"
+    if verdict == "never fired":
+        return f"h at most {figures.largest[unit]:.2g} on {rows}"
+    if verdict == "hard-dead":
+        what = f"slope 0 on {rows}"
+    elif verdict in ("soft-dead", "flat"):
+        slope = figures.largest_slope[unit]
+        what = f"largest slope {slope:.2g} of {max_slope:.3g} on {rows}"
+    else:
+        live = n - round(figures.flat_share[unit].item() * n)
+        return f"{live:,} live of {rows}"
+    if verdict == "flat":
+        return what
+    bound = f"{100 * live_rate_bound(examples):.2g}%"
+    bound = f"live rate < {bound}" if n == examples else f"live in < {bound} of examples"
+    return f"{what}: 0 live, {bound}" + ("" if since is None else f"; since step {since:,}")

@@ -1,0 +1,387 @@
+"""The watch itself: it sees every activation that a model's forward applies, and leaves no trace.
+
+While the `with` block lasts, the model's own `forward` is wrapped, and nothing else of it is
+touched: no hooks, no state. A watched forward pass runs under a `TorchFunctionMode`, which is shown
+each torch function that is called, whether a module calls it or a line of the model's code.
+Other forward passes run as ever.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from mlpinit.watch.eyes import SIMPLE, Eyes, Names, Sight
+from mlpinit.watch.kinds import NAMED_MODULES, Slope
+from mlpinit.watch.layout import plain
+from mlpinit.watch.report import Report
+from mlpinit.watch.site import Site, cannot
+from mlpinit.watch.verdicts import ENOUGH
+from mlpinit.watch.work import Scratch
+from mlpinit.watch.wrapping import NOT_COMPILED, Forward, blind, check_model, in_compiled_code
+
+__all__ = ["PHASES", "WINDOW", "Watch", "watch"]
+
+PHASES = ("train", "eval", "any")
+
+WINDOW = 1000
+"""Examples in a window, at least: with none live among 1,000 the live rate is under 0.3%."""
+
+MANY_CALLS = 4  # applications in one forward pass that the report remarks on
+
+Activations = Mapping[type[nn.Module] | Callable, Slope | None]
+
+
+def watch(
+    model: nn.Module,
+    every: int = 1,
+    *,
+    window: int = WINDOW,
+    enough: int = ENOUGH,
+    phase: str = "train",
+    activations: Activations | None = None,
+    ignore: Iterable[str] = (),
+    together: Iterable[str] = (),
+    axes: Mapping[str, int] | None = None,
+) -> Watch:
+    """Watch the units of `model` in a `with` block.
+
+        with watch(model, every=10) as w:
+            ...  # train, by any loop that calls model(x)
+        print(w.report())
+
+    - `every`: look at one forward pass in so many, beginning with the first
+    - `window`: examples in a window: a unit's verdict is about the latest window, and deaths,
+      births and revivals happen from window to window
+    - `enough`: examples below which no unit is called dead
+    - `phase`: forward passes to count: those made in "train" or "eval" mode, or "any"
+    - `activations`: your own activation functions, as {MyModule: slope} or {torch.sin: torch.cos};
+      slope(z) gives f'(z), and None lets autograd find it (f must then act on every entry alone
+      and have no side effects)
+    - `ignore`: sites to leave out, as patterns: "*.gate:sigmoid"
+    - `together`: sites whose calls are counted as one, as patterns: "act" for an activation
+      called at every step of a loop. Without it, the calls of one forward pass are sites of
+      their own, "act", "act#2"
+    - `axes`: {pattern: axis of the units} where it is neither the last, nor a convolution's channel
+
+    A verdict speaks of the latest `window` to twice as many examples. The parameters moved while
+    they went by, so the bound on the live rate is for its mean over those steps. Examples are
+    counted along the batch axis, rows are counted in all: the positions of one image are no
+    independent draws, and a bound on their live rate rests on the examples.
+
+    What is watched: every torch function and method that is an activation, in any module's
+    forward, in place or not; plain RNNs and RNN cells by h (of several layers the last). What is
+    not: an LSTM's or GRU's gates (h is shown, without a verdict), `torch.clamp`, `torch.where` and
+    formulas written out, activations inside scripted modules, attention's softmax, and whatever
+    runs outside model(x). A unit is told by the last axis, or axis 1 after a convolution; a layout
+    that was transposed by hand may need `axes`. `nn.TransformerEncoderLayer`'s fused path shows
+    no activations, so that a watched forward pass in evaluation mode takes the plain path: equal
+    to rounding, not bit for bit. Everything else is computed as ever, bit for bit.
+
+    The watch belongs to one process and thread: under `DistributedDataParallel` each process has
+    a report of its own, `DataParallel` is refused, and so is a compiled model.
+
+    Raises `TypeError` for what is no module, `ValueError` for arguments that cannot be used and
+    models that cannot be watched.
+
+    >>> model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+    >>> with watch(model) as w:
+    ...     output = model(torch.zeros(300, 3))
+    >>> w.report().counts()
+    {'live': 8}
+    """
+    return Watch(
+        model,
+        every,
+        window=window,
+        enough=enough,
+        phase=phase,
+        activations=activations or {},
+        ignore=tuple(ignore),
+        together=tuple(together),
+        axes=axes or {},
+    )
+
+
+class Watch:
+    """What `watch` returns: a context manager that gives a `Report`.
+
+    - `passes`: forward passes counted so far, in the phase asked for; `watched`: those looked at
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        every: int = 1,
+        *,
+        window: int = WINDOW,
+        enough: int = ENOUGH,
+        phase: str = "train",
+        activations: Activations | None = None,
+        ignore: Iterable[str] = (),
+        together: Iterable[str] = (),
+        axes: Mapping[str, int] | None = None,
+        sizes: bool = False,
+        data_set: bool = False,
+    ) -> None:
+        """As `watch`. `sizes` counts mean |h| too; `data_set` says so in the report."""
+        check_model(model)
+        for name, value in (("every", every), ("window", window), ("enough", enough)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; wanted a whole number from 1 up")
+        if phase not in PHASES:
+            raise ValueError(f"phase is {phase!r}; choose one of {', '.join(PHASES)}")
+        self.model, self.every, self.window, self.enough = model, every, window, enough
+        self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
+        self.phase, self.sizes, self.data_set = phase, sizes, data_set
+        self.passes = self.watched = self.passed_over = 0
+        self._sites: dict[str, Site | None] = {}  # None for one that is left out
+        self._scratch = Scratch()
+        functions, self._slopes = _own(activations or {})
+        self._names = Names(model, (*NAMED_MODULES, *self._slopes))
+        self._eyes = Eyes(self._see, self._names, functions)
+        self._calls: Counter[str] = Counter()  # in the present forward pass
+        self._most_calls: Counter[str] = Counter()
+        self._unseen: dict[str, str] = {}
+        self._blind: Counter[str] = Counter()
+        self._quick: dict[nn.Module, tuple[Site, str]] = {}
+        self._wrapped: list[Forward] = []
+        self._inside = self._used = self._apart = False
+
+    def __enter__(self) -> Watch:
+        """Wrap the model's forward, and that of the activation modules that the user named."""
+        if self._used:
+            raise RuntimeError("this watch has been used; make another: watch(model)")
+        check_model(self.model)
+        self._used = True
+        apart = None if self._eyes.functions else plain(self.model)
+        for module, channel in (apart or {}).items():
+            handle = functools.partial(self._around, module, channel)
+            self._wrapped.append(Forward(module, handle))
+        self._apart = apart is not None
+        for module in self.model.modules():
+            if type(module) in self._slopes:
+                see = functools.partial(self._module, module, self._slopes[type(module)])
+                self._wrapped.append(Forward(module, see))
+        self._wrapped.append(Forward(self.model, self._forward))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave every module as it was."""
+        while self._wrapped:
+            self._wrapped.pop().take_away()
+        if exception[0] is None:  # after an error the figures are merged when they are asked for
+            for site in self._sites.values():
+                if site is not None:
+                    site.rest()
+            self._scratch.held.clear()
+
+    def nbytes(self) -> int:
+        """Bytes that the figures and the working memory take now."""
+        sites = (site for site in self._sites.values() if site is not None)
+        return self._scratch.nbytes() + sum(site.nbytes() for site in sites)
+
+    def report(self) -> Report:
+        """What is known so far, inside the `with` block or after it.
+
+        Raises `RuntimeError` when there is nothing to report: no forward pass, no activation.
+        """
+        sites = {name: site for name, site in self._sites.items() if site is not None}
+        if not sites:
+            raise RuntimeError(self._nothing())
+        told = {
+            name: site.report(enough=self.enough, data_set=self.data_set)
+            for name, site in sites.items()
+            if not site.meta
+        }
+        notes = [f"{name}: {why}" for name, why in self._unseen.items()]
+        notes += [f"{n}: on the meta device, which has no numbers" for n in sites if n not in told]
+        if not told:
+            raise RuntimeError("; ".join(notes))
+        return Report(
+            sites=told,
+            passes=self.passes,
+            watched=self.watched,
+            every=self.every,
+            data_set=self.data_set,
+            notes=(*notes, *self._notes()),
+        )
+
+    def _nothing(self) -> str:
+        name = type(self.model).__name__
+        if not self.passes:
+            passed = {"train": "training", "eval": "evaluation"}.get(self.phase)
+            if self.passed_over:
+                return (
+                    f"{name} made {self.passed_over} forward passes, none in {passed} mode; "
+                    "watch(model, phase='any') counts them all"
+                )
+            return (
+                f"no forward pass of {name} was made inside the with block: a watch sees "
+                "model(x); of a model that is used by its parts, watch the part that is called"
+            )
+        found = [*self._unseen.items(), *((f"{n} passes", why) for why, n in self._blind.items())]
+        why = "; ".join(f"{where}: {why}" for where, why in found)
+        return (
+            f"{name} made {self.passes} forward passes and applied no activation that a watch can "
+            f"see{f' ({why})' if why else ''}. It looks for torch's activation modules and "
+            "functions (tanh, relu, gelu and so on) and recurrent layers; name your own: "
+            "watch(model, activations={MyModule: slope_function})"
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if self.passed_over:
+            yield (
+                f"{self.passed_over:,} forward passes in another mode than phase={self.phase!r} "
+                "were passed over"
+            )
+        for why, passes in self._blind.items():
+            yield f"{passes:,} forward passes could not be looked at: {why}"
+        for name, most in self._most_calls.items():
+            if most > MANY_CALLS:
+                yield (
+                    f"{name} is applied {most} times in a forward pass, each time a site of its "
+                    f"own; together=[{name!r}] counts them as one"
+                )
+        seen = set(self._calls) | set(self._most_calls) | set(self._sites)
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                yield f"{name}: scripted, nothing inside it is seen"
+            elif isinstance(module, NAMED_MODULES) and name not in seen:
+                yield f"{name}: not reached in a watched forward pass"
+
+    # What runs inside the model's forward. Unwatched passes leave at the first lines.
+
+    def _forward(self, inner: Callable, args: tuple, kwargs: dict) -> Any:
+        if self._inside:  # the model calls itself
+            return inner(*args, **kwargs)
+        if self.phase != "any" and self.model.training != (self.phase == "train"):
+            self.passed_over += 1
+            return inner(*args, **kwargs)
+        self.passes += 1
+        if (self.passes - 1) % self.every:
+            return inner(*args, **kwargs)
+        if in_compiled_code():
+            raise RuntimeError(NOT_COMPILED)
+        if why := blind():
+            self._blind[why] += 1
+            return inner(*args, **kwargs)
+        self.watched += 1
+        self._calls.clear()
+        self._eyes.layout.clear()
+        self._inside = True
+        try:
+            if self._apart:
+                return inner(*args, **kwargs)
+            with self._eyes:
+                return inner(*args, **kwargs)
+        finally:
+            self._inside = False
+
+    def _around(
+        self, module: nn.Module, channel: int | None, inner: Callable, args: tuple, kwargs: dict
+    ) -> Any:
+        """The forward of an activation module of a model that applies no activation elsewhere."""
+        if not self._inside:
+            return inner(*args, **kwargs)
+        if module in self._quick and len(args) == 1:
+            return self._quickly(module, inner, args[0])
+        self._eyes.layout.channel = channel
+        if type(module) in SIMPLE:
+            h = self._eyes.simple(module, inner, *args, **kwargs)
+            base = self._names.of(module, SIMPLE[type(module)])
+            site = self._sites.get(base)
+            if site is not None and site.ring.waiting.shape and not getattr(module, "inplace", 0):
+                self._quick[module] = site, base
+            return h
+        with self._eyes:
+            return inner(*args, **kwargs)
+
+    def _quickly(self, module: nn.Module, inner: Callable, z: torch.Tensor) -> torch.Tensor:
+        """The same for a site already met, whose function works on a copy."""
+        h = inner(z)
+        site, base = self._quick[module]
+        with torch._C.DisableTorchFunction():
+            if base in self._calls or not site.quick(z, h, self.passes - 1):
+                self._see(Sight(base, SIMPLE[type(module)], z, h, inner))
+            else:
+                self._calls[base] = 1
+        return h
+
+    def _module(
+        self, module: nn.Module, slope: Slope | None, inner: Callable, args: tuple, kwargs: dict
+    ) -> Any:
+        if not self._inside:
+            return inner(*args, **kwargs)
+        return self._eyes.module(module, slope, inner, args, kwargs)
+
+    def _see(self, sight: Sight) -> None:
+        """Count one application of an activation function."""
+        base = sight.base
+        self._calls[base] = count = self._calls[base] + 1
+        if count > self._most_calls[base] and not sight.once:
+            self._most_calls[base] = count
+        name = base
+        if count > 1 and not sight.once and not _matches(base, self.together):
+            name = f"{base}#{count}"
+        if name not in self._sites:
+            self._sites[name] = self._new(name, sight)
+        site = self._sites[name]
+        if site is not None:
+            site.look(sight, self.passes - 1)
+
+    def _new(self, name: str, sight: Sight) -> Site | None:
+        if _matches(name, self.ignore):
+            return None
+        if why := cannot(sight):
+            self._unseen[name] = why
+            return None
+        h = sight.h
+        axis = sight.axis
+        if axis is None:
+            chosen = [axis for pattern, axis in self.axes.items() if fnmatchcase(name, pattern)]
+            axis = chosen[0] if chosen else self._eyes.layout.axis(h)
+        if not -h.ndim <= axis < max(h.ndim, 1):
+            raise ValueError(f"axes: {name} has {h.ndim} axes; there is no axis {axis}")
+        return Site(
+            name,
+            sight,
+            axis % max(h.ndim, 1),
+            window=self.window,
+            sizes=self.sizes,
+            scratch=self._scratch,
+        )
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _own(activations: Activations) -> tuple[dict, dict]:
+    """The user's activations apart: functions and module classes, each with its slope or None."""
+    functions, modules = {}, {}
+    for key, slope in activations.items():
+        if slope is not None and not callable(slope):
+            raise TypeError(f"activations[{key!r}] is {slope!r}; wanted slope(z), or None")
+        if isinstance(key, type) and issubclass(key, nn.Module):
+            modules[key] = slope
+        elif callable(key) and _torchs(key):
+            functions[key] = slope
+        else:
+            raise TypeError(
+                f"activations has {key!r}; wanted the class of a module, or a function of torch: "
+                "nothing can see a plain Python function being called"
+            )
+    return functions, modules
+
+
+def _torchs(function: Callable) -> bool:
+    """Whether torch itself made a function: only those show themselves when called."""
+    written_in_python = hasattr(function, "__code__")
+    return not written_in_python or (function.__module__ or "").startswith("torch.")

@@ -1,0 +1,119 @@
+"""When units die, come to life and revive: what one window of rows showed against the last.
+
+A window is a number of successive watched forward passes that hold enough examples. A unit is
+dead in a window that shows no row on which it is live. The parameters move from row to row, so
+that a window is not a sample of one network; but whatever they do, a unit whose live rates at
+those rows add up to 3 shows none with probability e⁻³ at most: the rule of three then bounds the
+*mean* live rate over the window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mlpinit.watch.figures import Sums, merge
+from mlpinit.watch.ring import Ring
+
+__all__ = ["EVENTS", "Windows"]
+
+HISTORY = 512  # windows remembered, at most
+EVENTS = ("step", "dead", "births", "deaths", "revivals")
+"""The columns of a site's history: the last forward pass of a window, and how many units."""
+
+
+class Windows:
+    """Figures of one site by window, and what became of each unit.
+
+    - `whole`: everything before the open window; `last`: the window before it; `open`: it
+    - `births`, `deaths`, `revivals`: (units,) int64. A birth is a unit that was dead from the
+      first and comes to life; a revival one that had been live, died, and is live again
+    - `since`: (units,) int64, the first forward pass of the window that brought the present state
+    """
+
+    def __init__(self, ring: Ring, examples: int) -> None:
+        """`examples` are enough for a window."""
+        self.ring, self.examples = ring, examples
+        self.whole: Sums | None = None
+        self.last: Sums | None = None
+        self.open: Sums | None = None
+        zeros = torch.zeros(ring.units, dtype=torch.int64, device=ring.device)
+        self.births, self.deaths, self.revivals = zeros, zeros.clone(), zeros.clone()
+        self.since, self.lived = zeros.clone(), zeros.bool()
+        self.was_dead: Tensor | None = None
+        self.n_dead = 0
+        self.events: list[tuple[int, ...]] = []
+
+    def nbytes(self) -> int:
+        """Bytes held."""
+        held = [self.births, self.deaths, self.revivals, self.since, self.lived]
+        for sums in (self.whole, self.last, self.open):
+            held += [] if sums is None else [sums.mean, sums.m2, sums.counts, sums.tops]
+        return sum(t.nbytes for t in held)
+
+    def flush(self) -> None:
+        """Merge what the ring holds into the open window."""
+        ring = self.ring
+        if ring.filled or ring.waiting.filled:
+            with torch.inference_mode(False), torch.no_grad():
+                taken = ring.take()
+                self.open = merge(self.open, taken)
+                ring.refer(self.open.mean)
+
+    def advance(self) -> None:
+        """Close the open window if it has enough examples. Called between forward passes."""
+        ring, so_far = self.ring, 0 if self.open is None else self.open.examples
+        if so_far + ring.examples + ring.waiting.examples >= self.examples:
+            self.flush()
+            with torch.inference_mode(False), torch.no_grad():
+                self._close()
+
+    def recent(self) -> Sums:
+        """The last window and what came after it: never fewer examples than a window has."""
+        if self.last is None or self.open is None:
+            return self.last or self.open
+        return merge(self.last, self.open)
+
+    def everything(self) -> Sums:
+        """All rows so far."""
+        return self.whole if self.open is None else merge(self.whole, self.open)
+
+    def history(self) -> dict[str, list[int]]:
+        """A list for each of `EVENTS`, a window an entry; of a long run coarser."""
+        columns = zip(*self.events, strict=True) if self.events else ((),) * len(EVENTS)
+        return dict(zip(EVENTS, map(list, columns), strict=True))
+
+    def _close(self) -> None:
+        window, self.open = self.open, None
+        self.whole, self.last = merge(self.whole, window), window
+        dead = self.ring.dead(window)
+        changes = (0, 0, 0)
+        if self.was_dead is None:
+            self.since.fill_(window.steps[0])
+            self.lived, self.n_dead = ~dead, int(dead.sum())
+        elif not torch.equal(dead, self.was_dead):
+            changes = self._change(dead, self.was_dead, window.steps[0])
+        self.was_dead = dead
+        self.events.append((window.steps[1], self.n_dead, *changes))
+        if len(self.events) == HISTORY:
+            self._thin()
+
+    def _change(self, dead: Tensor, was_dead: Tensor, step: int) -> tuple[int, int, int]:
+        """Note who died, was born or revived; how many did."""
+        died, woke = dead & ~was_dead, was_dead & ~dead
+        born, revived = woke & ~self.lived, woke & self.lived
+        self.lived |= woke
+        self.since.masked_fill_(died | woke, step)
+        self.births += born
+        self.deaths += died
+        self.revivals += revived
+        self.n_dead = int(dead.sum())
+        return int(born.sum()), int(died.sum()), int(revived.sum())
+
+    def _thin(self) -> None:
+        """Make one of every two windows of the history: the later state, the events of both."""
+        pairs = zip(self.events[::2], self.events[1::2], strict=True)
+        self.events = [
+            (*later[:2], *(a + b for a, b in zip(first[2:], later[2:], strict=True)))
+            for first, later in pairs
+        ]

@@ -1,0 +1,175 @@
+"""How the work is cut: in pieces that fit a core's cache, in the shapes that are fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mlpinit.watch.ring import Ring
+
+__all__ = ["Plan", "Scratch", "Waiting", "pieces"]
+
+PIECE = 1 << 17  # entries worked on at a time
+WAITING = 1 << 17  # entries of a small layer that wait to be worked on, at most
+ALL_WAITING = 1 << 21  # of all layers
+BLOCK = 1 << 15  # entries worked on at a time of what has waited
+FOLD = 8  # rows in a piece from which (N, units·positions) is the faster shape
+
+
+class Scratch:
+    """Working memory of one device, shared by all sites and used for one piece at a time."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.held: dict[tuple, Tensor] = {}
+        self.granted = 0
+
+    def grant(self, count: int) -> bool:
+        """Whether `count` more entries may wait."""
+        self.granted += count
+        return self.granted <= ALL_WAITING
+
+    def get(self, device: torch.device, dtype: torch.dtype, count: int) -> Tensor:
+        """A vector of at least `count` numbers."""
+        held = self.held.get((device, dtype))
+        if held is None or held.numel() < count:
+            with torch.inference_mode(False):
+                held = self.held[device, dtype] = torch.empty(count, device=device, dtype=dtype)
+        return held
+
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(t.nbytes for t in self.held.values())
+
+
+class Waiting:
+    """Rows of a small layer, until there are enough for a piece: a few at a time cost as much.
+
+    It is working memory of a fixed size, of `WAITING` entries at most a site and `ALL_WAITING` in
+    all, and emptied before anything is read. Slopes that depend on parameters cannot wait.
+    """
+
+    def __init__(self) -> None:
+        """Empty, and without memory until the first rows."""
+        self.shape: torch.Size | None = None  # of the rows of one forward pass
+        self.dtypes: tuple[torch.dtype, ...] = ()
+        self.held: tuple[Tensor, ...] = ()
+        self.slots: tuple[Sequence[Tensor], ...] = ()
+        self.filled = self.examples = self.first = self.last = 0
+
+    def fits(self, z: Tensor, h: Tensor) -> bool:
+        """Whether these rows can wait with those that do."""
+        return h.shape == self.shape and (z.dtype, h.dtype) == self.dtypes
+
+    def prepare(self, ring: Ring, z: Tensor, h: Tensor) -> bool:
+        """Make room for rows like these, where that is possible."""
+        self.settle(ring)
+        if not ring.kind.pure or 2 * h.numel() > WAITING:
+            return False
+        if not self.held:
+            if not ring.scratch.grant(WAITING):
+                return False
+            with torch.inference_mode(False):
+                count = WAITING // ring.units
+                self.held = tuple(t.new_empty(count, ring.units) for t in (z, h))
+        if (z.dtype, h.dtype) != tuple(t.dtype for t in self.held):
+            return False
+        self.shape, self.dtypes = h.shape, (z.dtype, h.dtype)
+        whole = WAITING // h.numel() * h.size(0)
+        self.slots = tuple(t[:whole].split(h.size(0)) for t in self.held)
+        return True
+
+    def put(self, ring: Ring, z: Tensor, h: Tensor, examples: int, step: int) -> None:
+        """Let the rows wait, and count all that do when there is no more room."""
+        filled = self.filled
+        if not filled:
+            self.first = step
+        zs, hs = self.slots
+        zs[filled].copy_(z)
+        hs[filled].copy_(h)
+        self.filled = filled = filled + 1
+        self.examples += examples
+        self.last = step
+        if filled == len(hs):
+            self.settle(ring)
+
+    def settle(self, ring: Ring) -> None:
+        """Count what waits."""
+        if self.filled:
+            rows, examples = self.filled * self.shape[0], self.examples
+            self.filled = self.examples = 0
+            size = max(1, BLOCK // ring.units)
+            for z, h in zip(*(t[:rows].split(size) for t in self.held), strict=True):
+                ring.piece(z, h, ring.kind.f, examples, self.first, self.last)
+                examples = 0  # counted with the first block
+
+
+class Plan:
+    """How to work on pieces of one shape.
+
+    (rows, units) is reduced over axis 0. (N, units, positions) comes as it is, reduced over axes
+    0 and 2, or, where that is faster, as (N, units·positions), reduced over axis 0 into working
+    memory and then folded over the positions.
+    """
+
+    def __init__(self, ring: Ring, h: Tensor) -> None:
+        """For pieces shaped like h."""
+        self.shape, self.count = h.shape, len(ring.sum_names)
+        self.numel = (self.count + 1) * h.numel()  # one more for slopes
+        self.dims = (0, 2) if h.ndim == 3 else (0,)
+        self.over = tuple(d + 1 for d in self.dims)
+        self.folds = h.ndim == 2 and h.size(1) != ring.units
+        self.space: Tensor | None = None
+        self.views: tuple = ()
+        self.centre = ring.reference.view(-1, 1) if h.ndim == 3 else ring.reference
+        if self.folds:
+            self.sums = ring.sums.new_empty(self.count, h.size(1))
+            self.tops = ring.sums.new_empty(len(ring.top_names), h.size(1))
+            self.top_rows = self.tops.unbind(0)
+            self.centre = ring.sums.new_empty(h.size(1))
+            self.refer(ring.reference)
+
+    def refer(self, reference: Tensor) -> None:
+        """Spread the reference over the positions."""
+        if self.folds:
+            self.centre.view(len(reference), -1).copy_(reference.unsqueeze(1))
+
+    def room(self, ring: Ring) -> tuple[Tensor, Sequence[Tensor], Tensor, Sequence[Tensor]]:
+        """Working memory: all features as one tensor, and one by one; where the results go."""
+        space = ring.scratch.get(ring.device, ring.dtype, self.numel)
+        if space is not self.space:
+            room = space[: self.numel].view(self.count + 1, *self.shape)
+            self.space, self.views = space, (room[:-1], room.unbind(0))
+        if self.folds:
+            return *self.views, self.sums, self.top_rows
+        return *self.views, *ring.rows[ring.filled]
+
+    def fold(self, ring: Ring) -> None:
+        """Reduce over the positions, into a row of the ring."""
+        sums, tops = ring.rows[ring.filled]
+        torch.sum(self.sums.view(self.count, ring.units, -1), 2, out=sums)
+        for name, kept, out in zip(ring.top_names, self.top_rows, tops, strict=True):
+            pick = torch.amin if "smallest" in name else torch.amax
+            pick(kept.view(ring.units, -1), 1, out=out)
+
+    def nbytes(self) -> int:
+        """Bytes held of its own."""
+        return self.sums.nbytes + self.tops.nbytes + self.centre.nbytes if self.folds else 0
+
+
+def pieces(z: Tensor, h: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """z and h in pieces of about `PIECE` entries, in the shapes that `Plan` works on."""
+    if h.ndim == 3 and h.size(0) >= FOLD and h[0].numel() * FOLD <= PIECE:
+        z, h = z.flatten(1), h.flatten(1)
+    one = h[0].numel()
+    if h.ndim == 3 and one > PIECE:  # large images: some positions of one at a time
+        positions = max(1, PIECE // h.size(1))
+        for zs, hs in zip(z.split(1), h.split(1), strict=True):
+            yield from zip(zs.split(positions, 2), hs.split(positions, 2), strict=True)
+    else:
+        size = max(1, PIECE // one)
+        yield from zip(z.split(size), h.split(size), strict=True)

@@ -1,0 +1,133 @@
+"""What a watch puts in the place of a module's `forward`, and the models that it refuses."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["NOT_COMPILED", "Forward", "blind", "check_model", "in_compiled_code"]
+
+_NO_REPLICAS = (
+    "DataParallel runs copies of a model in threads, which a watch cannot follow; use "
+    "DistributedDataParallel, or watch the model on one device"
+)
+
+NOT_COMPILED = (
+    "this model runs inside torch.compile, whose graphs show no activations; watch and run the "
+    "original module (model._orig_mod), which has the same parameters"
+)
+
+_COMPILING = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", lambda: None)
+"""What torch.compile would do with the next frame; a callable while compiled code runs."""
+
+
+class Forward:
+    """Stands in for a module's `forward` while it is watched, as an attribute of that module.
+
+    It goes with no copy: a module that is copied or pickled meanwhile gets its plain forward.
+    """
+
+    def __init__(self, module: nn.Module, handle: Callable[[Callable, tuple, dict], Any]) -> None:
+        """Put it in place; `handle(inner, args, kwargs)` runs instead of inner(*args, **kwargs)."""
+        self.module, self.handle = module, handle
+        self.own = "forward" in module.__dict__  # an attribute that somebody else had set
+        self.inner = module.forward
+        self.thread = threading.get_ident()
+        functools.update_wrapper(self, self.inner, updated=())
+        module.__dict__["forward"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the module's own forward."""
+        if threading.get_ident() != self.thread:
+            self._check_caller()
+        return self.handle(self.inner, args, kwargs)
+
+    def _check_caller(self) -> None:
+        """A replica of `DataParallel` has this very object, and would run the wrong parameters."""
+        caller = sys._getframe(2).f_locals.get("self")
+        if isinstance(caller, nn.Module) and caller is not self.module:
+            raise RuntimeError(_NO_REPLICAS)
+
+    def take_away(self) -> None:
+        """Leave the module as it was, whichever order two watches of it end in."""
+        attributes = self.module.__dict__
+        outer = attributes.get("forward")
+        if outer is self:
+            if self.own:
+                attributes["forward"] = self.inner
+            else:
+                del attributes["forward"]
+            return
+        while isinstance(outer, Forward):
+            if outer.inner is self:
+                outer.inner, outer.own = self.inner, self.own
+                return
+            outer = outer.inner
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        """The plain forward of the copy that is being made."""
+        return copy.deepcopy(self.inner, memo)
+
+    def __reduce__(self) -> tuple:
+        """The plain forward of what is being pickled."""
+        return _plain, (self.inner,)
+
+
+def _plain(forward: Callable) -> Callable:
+    return forward
+
+
+def in_compiled_code() -> bool:
+    """Whether torch.compile is tracing or running what calls this."""
+    return torch.compiler.is_compiling() or callable(_COMPILING())
+
+
+def blind() -> str:
+    """Why nothing can be counted in a forward pass made now, or ""."""
+    if torch.jit.is_tracing():
+        return "torch.jit was tracing"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "inside a transform of torch.func"
+    return ""
+
+
+def check_model(model: nn.Module) -> None:
+    """Refuse what cannot be watched, with the way out."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {type(model).__name__}; wanted a torch.nn.Module")
+    if _compiled(model):
+        raise ValueError(
+            "this model is compiled, and a compiled forward shows no activations; watch and run "
+            "the original, model._orig_mod, which has the same parameters"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError("this model is scripted; watch and run the module it was made from")
+    for name, module in model.named_modules():
+        where = f"its module {name!r}" if name else "this model"
+        if isinstance(module, nn.DataParallel):
+            raise ValueError(f"{where} is a DataParallel; {_NO_REPLICAS}")
+        if _compiled(module):
+            raise ValueError(
+                f"{where} is compiled, and shows no activations; "
+                f"watch a model that holds its original, {name}._orig_mod, in its place"
+            )
+        if module._compiled_call_impl is not None or hasattr(
+            module.forward, "_torchdynamo_orig_callable"
+        ):
+            raise ValueError(
+                f"{where} was compiled in place, and shows no activations; "
+                "watch it before compile() is called, or a copy.deepcopy: that is not compiled"
+            )
+
+
+def _compiled(module: nn.Module) -> bool:
+    """Whether torch.compile made it; told by its name, for importing its class takes a second."""
+    kind = type(module)
+    return kind.__name__ == "OptimizedModule" and kind.__module__.startswith("torch._dynamo")
