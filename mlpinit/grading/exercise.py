@@ -24,6 +24,14 @@ CHAPTERS = (
     "saturated_or_dead",
     "shrinking",
     "other_activations",
+    "gain",
+    "batch_normalisation",
+    "depth",
+    "ladder",
+    "watching",
+    "removing",
+    "bringing_back",
+    "case_study",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
 

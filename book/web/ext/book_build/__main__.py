@@ -7,6 +7,9 @@ from nothing (the execution cache stays): a failure repeats, and an interruption
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -89,6 +92,10 @@ def write_conf(root: Path) -> None:
 
 def sphinx(root: Path, build: Path, jobs: str, solutions: str) -> int:
     """Run Sphinx as strictly as it goes."""
+    # A build is one short process: its garbage need not be collected, nor the list of installed
+    # packages' entry points, which pybtex and others ask for by the dozen, be read more than once.
+    gc.disable()
+    importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
     # An optional check of jsonschema's, that nothing here asks for; loading it takes over a second.
     sys.modules["rfc3987_syntax"] = None
     from sphinx.cmd.build import build_main  # noqa: PLC0415

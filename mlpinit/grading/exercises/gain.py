@@ -1,0 +1,300 @@
+"""Graders of chapter 10, Gain and fan-in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from mlpinit.grading.exercise import Case, Exercise, Mistake
+
+__all__ = ["EXERCISES"]
+
+
+def _normal_mean(f: Callable[[Tensor], Tensor], std: float) -> float:
+    """E f(std ζ), by adding up the density on a fine grid."""
+    z = torch.linspace(-10, 10, 80_001, dtype=torch.float64)
+    density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return torch.trapezoid(density * f(std * z), z).item()
+
+
+def _bound_cases(g: Generator) -> list[Case]:
+    return [
+        Case(([200, 30], 5 / 3)),
+        Case(([64, 3, 5, 5], math.sqrt(2)), "a convolution over images"),
+        Case(([8, 16, 3], 1.0), "a convolution over a sequence"),
+        Case(([10, 784], 0.5), "many more inputs than outputs"),
+        Case(([4, 2, 3, 5, 7], 1.5), "three kernel axes, of three lengths"),
+    ]
+
+
+def _bound(shape: list[int], gain: float) -> float:
+    """The half-width whose even density has the variance: a³/3 over a."""
+    weight = torch.empty(shape, device="meta")
+    fan_in, _ = torch.nn.init._calculate_fan_in_and_fan_out(weight)
+    return (3 * gain**2 / fan_in) ** 0.5
+
+
+def _bound_of(fan: float, gain: float) -> float:
+    return gain * (3 / fan) ** 0.5
+
+
+BOUND = Exercise(
+    id="10.1",
+    title="An even draw",
+    function="uniform_bound",
+    points=1,
+    cases=_bound_cases,
+    oracle=_bound,
+    mistakes=(
+        Mistake(
+            "this is the standard deviation itself: a draw from −a to a has less, a/√3",
+            lambda shape, gain: _bound(shape, gain) / math.sqrt(3),
+        ),
+        Mistake(
+            "this uses the fan-out: PyTorch's weights are (fan_out, fan_in), so the first axis is "
+            "the outputs",
+            lambda shape, gain: _bound_of(shape[0] * math.prod(shape[2:]), gain),
+        ),
+        Mistake(
+            "the kernel is left out: an output of a convolution sums over it as well",
+            lambda shape, gain: _bound_of(shape[1], gain),
+        ),
+        Mistake(
+            "this counts the outputs as well: the fan-in is what one output sums over",
+            lambda shape, gain: _bound_of(math.prod(shape), gain),
+        ),
+        Mistake(
+            "this is the width of the range, from −a to a; asked is a, half of it",
+            lambda shape, gain: 2 * _bound(shape, gain),
+        ),
+        Mistake(
+            "this divides by the fan-in: the standard deviation goes with its square root",
+            lambda shape, gain: math.sqrt(3) * gain / math.prod(shape[1:]),
+        ),
+        Mistake(
+            "this is Xavier's fan, the mean of both: asked is the fan-in alone",
+            lambda shape, gain: _bound_of(
+                (shape[0] + shape[1]) * math.prod(shape[2:]) / 2,
+                gain,
+            ),
+        ),
+    ),
+    hints=(
+        "Which axes does one output of the layer sum over? Their lengths multiplied are the "
+        "fan-in; the first axis is not among them.",
+        "The variance of an even draw from −a to a is the mean of x² there, which is a²/3.",
+    ),
+    teaches="A scheme fixes a standard deviation; the shape of the draw and the layout of the "
+    "weights decide what number that becomes.",
+)
+
+
+def _stretched_cases(g: Generator) -> list[Case]:
+    return [
+        Case((1.7159, 2 / 3, 1.0), "the stretched tanh of LeCun and others"),
+        Case((2.0, 0.3, 4.0), "wide pre-activations"),
+        Case((0.5, 3.0, 0.25), "steep and low"),
+        Case((1.2, 0.8, 30.0), "saturated"),
+        Case((0.7, 1.9, 1e-4), "tiny pre-activations"),
+    ]
+
+
+def _stretched(a: float, b: float, q: float) -> tuple[float, float]:
+    # a tanh(bz) of z is a tanh of something √(b² q) wide.
+    width = b * math.sqrt(q)
+    size = _normal_mean(lambda z: torch.tanh(z) ** 2, width)
+    slope = _normal_mean(lambda z: torch.cosh(z) ** -4, width)
+    return math.sqrt(q / size) / a, 1 / (a * b * math.sqrt(slope))
+
+
+def _no_chain(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q)
+    return forward, backward * b
+
+
+def _no_root(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q)
+    return forward**2, backward**2
+
+
+def _no_q(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q)
+    return forward / math.sqrt(q), backward
+
+
+def _as_std(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q * q)
+    return forward / math.sqrt(q), backward
+
+
+def _inverted(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q)
+    return 1 / forward, 1 / backward
+
+
+def _no_a(a: float, b: float, q: float) -> tuple[float, float]:
+    forward, backward = _stretched(a, b, q)
+    return forward * a, backward * a
+
+
+STRETCHED = Exercise(
+    id="10.2",
+    title="A stretched tanh",
+    function="stretched_tanh_gains",
+    points=2,
+    cases=_stretched_cases,
+    oracle=_stretched,
+    rtol=2e-4,
+    mistakes=(
+        Mistake(
+            "the forward gain is right; the slope of a tanh(b z) is a b (1 − tanh²(b z)), and "
+            "the b is missing",
+            _no_chain,
+        ),
+        Mistake(
+            "the forward gain is to keep q, not to make 1: the size of f is to be compared with q",
+            _no_q,
+        ),
+        Mistake(
+            "q is a variance: the Gaussian is √q wide",
+            _as_std,
+        ),
+        Mistake("these are the squares: a gain multiplies a standard deviation", _no_root),
+        Mistake(
+            "these are what the activation leaves; the gain makes up for it, and is one over it",
+            _inverted,
+        ),
+        Mistake("the factor a in front of the tanh is left out, of f and of its slope", _no_a),
+        Mistake(
+            "the two are the wrong way round: forward first",
+            lambda a, b, q: _stretched(a, b, q)[::-1],
+        ),
+        Mistake(
+            "this is for pre-activations of variance 1: here they have variance q",
+            lambda a, b, q: _stretched(a, b, 1.0),
+        ),
+    ),
+    hints=(
+        "Set q' = q in the equation of the forward variance, and δ' as large as δ in that of the "
+        "gradient. Solve each for the gain.",
+        "gains.expectation(f, std=...) is E f of a Gaussian that wide. You need the mean of f² "
+        "and the mean of f'², with the chain rule in the second.",
+        "forward = √(q / E f(√q ζ)²), backward = 1 / √(E f'(√q ζ)²).",
+    ),
+    teaches="A gain belongs to a function and to the width of what goes in; an activation can be "
+    "stretched so that it hardly needs one.",
+)
+
+Parts = list[tuple[int, str, float]]
+
+
+def _mixed_cases(g: Generator) -> list[Case]:
+    return [
+        Case(([(4, "linear", 1.0), (6, "tanh", 2.0)], 1.0, 0.5)),
+        Case(([(30, "linear", 1.5), (200, "tanh", 2.5), (50, "relu", 0.8)], 1.5, 0.3)),
+        Case(([(70, "relu", 4.0), (3, "linear", 9.0)], 3.0, 2.0), "large biases"),
+        Case(([(500, "tanh", 30.0), (20, "tanh", 0.01)], 0.7, 0.1), "wide and narrow"),
+        Case(([(11, "relu", 0.2)], 0.5, 0.2), "one kind alone"),
+    ]
+
+
+def _mean_square(kind: str, q: float) -> float:
+    if kind == "tanh":
+        return _normal_mean(lambda z: torch.tanh(z) ** 2, math.sqrt(q))
+    return q if kind == "linear" else q / 2
+
+
+def _scale_for(total: float, target_std: float, sigma_b: float) -> float:
+    return math.sqrt((target_std - sigma_b) * (target_std + sigma_b) / total)
+
+
+def _mixed(parts: Parts, target_std: float, sigma_b: float) -> float:
+    sizes = torch.tensor([_mean_square(kind, q) for _, kind, q in parts], dtype=torch.float64)
+    counts = torch.tensor([count for count, _, _ in parts], dtype=torch.float64)
+    return _scale_for(float(counts @ sizes), target_std, sigma_b)
+
+
+def _with_sizes(size: Callable[[str, float], float]) -> Callable[..., float]:
+    """The answer with another notion of how large an input is."""
+
+    def wrong(parts: Parts, target_std: float, sigma_b: float) -> float:
+        return _scale_for(sum(n * size(k, q) for n, k, q in parts), target_std, sigma_b)
+
+    return wrong
+
+
+def _variance(kind: str, q: float) -> float:
+    mean_square = _mean_square(kind, q)
+    return mean_square - q / (2 * math.pi) if kind == "relu" else mean_square
+
+
+def _unweighted(parts: Parts, target_std: float, sigma_b: float) -> float:
+    fan_in = sum(count for count, _, _ in parts)
+    mean = sum(_mean_square(kind, q) for _, kind, q in parts) / len(parts)
+    return _scale_for(fan_in * mean, target_std, sigma_b)
+
+
+MIXED = Exercise(
+    id="10.3",
+    title="Inputs of several kinds",
+    function="mixed_scale",
+    points=3,
+    cases=_mixed_cases,
+    oracle=_mixed,
+    mistakes=(
+        Mistake(
+            "the biases are left out: their variance is part of the target's",
+            lambda parts, target_std, sigma_b: _mixed(parts, target_std, 0.0),
+        ),
+        Mistake(
+            "standard deviations are subtracted here: of independent terms the variances add",
+            lambda parts, target_std, sigma_b: _mixed(parts, target_std - sigma_b, 0.0),
+        ),
+        Mistake(
+            "every group is taken as linear: relu and tanh pass on less than q",
+            _with_sizes(lambda kind, q: q),
+        ),
+        Mistake(
+            "for relu this uses the variance: the weights multiply its mean too, so the mean "
+            "square counts",
+            _with_sizes(_variance),
+        ),
+        Mistake(
+            "q is ignored: relu and tanh are taken as of standard normal numbers",
+            _with_sizes(lambda kind, q: q if kind == "linear" else _mean_square(kind, 1.0)),
+        ),
+        Mistake(
+            "q is taken for a standard deviation: it is a variance",
+            _with_sizes(lambda kind, q: _mean_square(kind, q * q)),
+        ),
+        Mistake(
+            "tanh of a variance is no mean square: average tanh² over the Gaussian",
+            _with_sizes(
+                lambda k, q: math.tanh(math.sqrt(q)) ** 2 if k == "tanh" else q / 2 ** (k == "relu")
+            ),
+        ),
+        Mistake(
+            "the groups are averaged as if they were of one size: weigh each by its count",
+            _unweighted,
+        ),
+        Mistake(
+            "this is σ_W squared",
+            lambda *args: _mixed(*args) ** 2,
+        ),
+    ),
+    hints=(
+        "Take the variance of a sum apart: every input adds σ_W² times its own mean square, "
+        "whatever kind it is.",
+        "The mean square of a group is q for linear, q/2 for relu, and for tanh a number that "
+        "gains.second_moment computes.",
+        "Σ count · (mean square) stands where fan-in · E[x²] stood; the target is its variance "
+        "times σ_W², plus sigma_b².",
+    ),
+    teaches="A gain is a shorthand for inputs of one kind; the sum of mean squares is what counts, "
+    "also where a skip connection mixes them.",
+)
+
+EXERCISES = (BOUND, STRETCHED, MIXED)

@@ -1,0 +1,241 @@
+"""Graders of chapter 13, The ladder."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import torch
+from torch import Generator, Tensor
+
+from mlpinit.grading.exercise import Case, Exercise, Mistake
+
+__all__ = ["EXERCISES"]
+
+
+def _interval_cases(g: Generator) -> list[Case]:
+    def case(n_a: int, n_b: int, pool: int, t: float, what: str = "", **kind: object) -> Case:
+        chosen_a = torch.randperm(pool, generator=g)[:n_a]
+        chosen_b = torch.randperm(pool, generator=g)[:n_b]
+        luck = 0.05 * torch.randn(pool, generator=g)  # what a seed does to both
+        a, b = (
+            (level + luck[chosen] + 0.01 * torch.randn(len(chosen), generator=g)).to(**kind)
+            for level, chosen in ((2.2, chosen_a), (2.17, chosen_b))
+        )
+        return Case((chosen_a + 1, a, chosen_b + 1, b, t), what)
+
+    large = 2**31 - 1
+    return [
+        case(3, 3, 3, 4.303, "one order and another"),
+        Case(
+            (
+                torch.tensor([large, 5, 1, 2]),
+                torch.tensor([2.25, 2.5, 2.0, 2.125], dtype=torch.float64),
+                torch.tensor([2, 7, large]),
+                torch.tensor([2.0625, 9.0, 2.125], dtype=torch.float64),
+                12.706,
+            ),
+            "two seeds shared, float64",
+        ),
+        case(10, 10, 10, 2.262, "ten of each"),
+        case(9, 7, 10, 2.571, "some missing", dtype=torch.float64),
+    ]
+
+
+def _shared(
+    seeds_a: Tensor, a: Tensor, seeds_b: Tensor, b: Tensor
+) -> tuple[list[float], list[float]]:
+    of_a = dict(zip(seeds_a.tolist(), a.tolist(), strict=True))
+    of_b = dict(zip(seeds_b.tolist(), b.tolist(), strict=True))
+    both = sorted(of_a.keys() & of_b.keys())
+    return [of_a[s] for s in both], [of_b[s] for s in both]
+
+
+def _interval(
+    seeds_a: Tensor, a: Tensor, seeds_b: Tensor, b: Tensor, t: float
+) -> tuple[float, float]:
+    xs, ys = _shared(seeds_a, a, seeds_b, b)
+    differences = [y - x for x, y in zip(xs, ys, strict=True)]
+    return statistics.fmean(differences), t * _standard_error(differences)
+
+
+def _standard_error(values: list[float]) -> float:
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def _by_place(
+    seeds_a: Tensor, a: Tensor, seeds_b: Tensor, b: Tensor, t: float
+) -> tuple[float, float] | None:
+    n = min(len(a), len(b))
+    differences = (b[:n].double() - a[:n].double()).tolist()
+    return statistics.fmean(differences), t * _standard_error(differences)
+
+
+def _unpaired(
+    seeds_a: Tensor, a: Tensor, seeds_b: Tensor, b: Tensor, t: float
+) -> tuple[float, float]:
+    xs, ys = _shared(seeds_a, a, seeds_b, b)
+    mean = statistics.fmean(ys) - statistics.fmean(xs)
+    return mean, t * math.hypot(_standard_error(xs), _standard_error(ys))
+
+
+def _all_seeds(
+    seeds_a: Tensor, a: Tensor, seeds_b: Tensor, b: Tensor, t: float
+) -> tuple[float, float]:
+    xs, ys = a.double().tolist(), b.double().tolist()
+    mean = statistics.fmean(ys) - statistics.fmean(xs)
+    return mean, t * math.hypot(_standard_error(xs), _standard_error(ys))
+
+
+def _no_root(*args: object) -> tuple[float, float]:
+    mean, half = _interval(*args)
+    return mean, half * math.sqrt(len(_shared(*args[:4])[0]))
+
+
+def _biased(*args: object) -> tuple[float, float]:
+    mean, half = _interval(*args)
+    n = len(_shared(*args[:4])[0])
+    return mean, half * math.sqrt((n - 1) / n)
+
+
+INTERVAL = Exercise(
+    id="13.1",
+    title="The interval of a paired difference",
+    function="paired_interval",
+    points=2,
+    cases=_interval_cases,
+    oracle=_interval,
+    rtol=1e-3,
+    atol=1e-5,
+    mistakes=(
+        Mistake(
+            "the losses are paired by their places, but the seeds stand in another order in b: "
+            "match equal seeds",
+            _by_place,
+        ),
+        Mistake(
+            "this adds the spreads of a and of b: take the differences first, then their spread",
+            _unpaired,
+        ),
+        Mistake(
+            "seeds that one side lacks are counted too: only shared seeds make a difference",
+            _all_seeds,
+        ),
+        Mistake(
+            "this is A's loss less B's", lambda *args: (-_interval(*args)[0], _interval(*args)[1])
+        ),
+        Mistake(
+            "the half width lacks the division by the root of the number of differences: that is "
+            "the spread of one seed, not of a mean",
+            _no_root,
+        ),
+        Mistake("the standard deviation of so few differences divides by n − 1, not by n", _biased),
+        Mistake(
+            "this is the full width of the interval, from end to end",
+            lambda *args: (_interval(*args)[0], 2 * _interval(*args)[1]),
+        ),
+        Mistake(
+            "these are the two ends of the interval: return the mean and half the width",
+            lambda *args: (
+                _interval(*args)[0] - _interval(*args)[1],
+                _interval(*args)[0] + _interval(*args)[1],
+            ),
+        ),
+    ),
+    hints=(
+        "seeds_a[:, None] == seeds_b is a table: where it is true, the two runs share a seed.",
+        "With one difference a shared seed, equation (13.1) has the rest.",
+        "nonzero(as_tuple=True) of that table gives the places in a and in b.",
+    ),
+    teaches="A seed that is lucky for both networks drops out of their difference.",
+)
+
+
+def _band_cases(g: Generator) -> list[Case]:
+    def case(seeds: int, steps: int, block: int, what: str = "", **kind: object) -> Case:
+        level = 3 * torch.exp(-torch.arange(steps) / steps) + 0.1 * torch.randn(
+            seeds, 1, generator=g
+        )
+        losses = level + 0.5 * torch.randn(seeds, steps, generator=g)
+        return Case((losses.to(**kind), block), what)
+
+    return [
+        case(2, 6, 3),
+        case(3, 11, 4, "three steps left over"),
+        case(10, 1000, 50, "ten seeds"),
+        case(4, 5, 1, "blocks of one step", dtype=torch.float64),
+        case(5, 7, 7, "one block"),
+    ]
+
+
+def _band(losses: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    means, spreads = [], []
+    for start in range(0, losses.shape[1] - block + 1, block):
+        points = [statistics.fmean(run[start : start + block]) for run in losses.double().tolist()]
+        means.append(statistics.fmean(points))
+        spreads.append(statistics.stdev(points))
+    return torch.tensor(means, dtype=torch.float64), torch.tensor(spreads, dtype=torch.float64)
+
+
+def _blocks(losses: Tensor, block: int) -> Tensor:
+    n = losses.shape[1] // block
+    return losses[:, : n * block].double().reshape(len(losses), n, block)
+
+
+def _with_rest(losses: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    points = torch.stack([part.mean(1) for part in losses.double().split(block, dim=1)], 1)
+    return points.mean(0), points.std(0)
+
+
+BAND = Exercise(
+    id="13.2",
+    title="A curve with a band",
+    function="curve_band",
+    points=1,
+    cases=_band_cases,
+    oracle=_band,
+    rtol=1e-3,
+    atol=1e-5,
+    mistakes=(
+        Mistake(
+            "this is the spread of all the single steps: average each seed's block first",
+            lambda losses, block: (
+                _blocks(losses, block).mean((0, 2)),
+                _blocks(losses, block).std((0, 2)),
+            ),
+        ),
+        Mistake(
+            "this is the spread from step to step within a run, which the seeds' spread is not",
+            lambda losses, block: (
+                _blocks(losses, block).mean((0, 2)),
+                _blocks(losses, block).std(2).mean(0),
+            ),
+        ),
+        Mistake(
+            "this is the mean of the seeds' spread at each step: average over the block first",
+            lambda losses, block: (
+                _blocks(losses, block).mean((0, 2)),
+                _blocks(losses, block).std(0).mean(1),
+            ),
+        ),
+        Mistake(
+            "the standard deviation over the seeds divides by n − 1, not by n",
+            lambda losses, block: (
+                _blocks(losses, block).mean((0, 2)),
+                _blocks(losses, block).mean(2).std(0, correction=0),
+            ),
+        ),
+        Mistake("the last block is not full: leave it out", _with_rest),
+        Mistake(
+            "these are the variances: the band is drawn with their roots",
+            lambda losses, block: (_band(losses, block)[0], _band(losses, block)[1] ** 2),
+        ),
+    ),
+    hints=(
+        "Cut off what fills no block, then give the steps two axes: (seeds, blocks, block).",
+        "Average over the last axis; only then take mean and standard deviation over the seeds.",
+    ),
+    teaches="The band says how seeds differ; the noise of single steps is averaged away first.",
+)
+
+EXERCISES = (INTERVAL, BAND)

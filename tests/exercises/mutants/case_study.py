@@ -1,0 +1,100 @@
+"""Answers to chapter 17 as learners give them.
+
+`NAME__wrong_...` must fail, and its docstring is what the diagnosis must say;
+`NAME__right_...` is unusual and must pass.
+"""
+
+import torch
+
+
+def multiply_adds__wrong_rows_only(weights, places, dead):
+    """its columns go too"""
+    before = sum(W.numel() * n for W, n in zip(weights, places, strict=True))
+    after = sum(
+        W[0].numel() * (len(W) - len(d)) * n for W, n, d in zip(weights, places, dead, strict=True)
+    )
+    return before, after
+
+
+def multiply_adds__wrong_twice(weights, places, dead):
+    """taken off twice"""
+    before = sum(W.numel() * n for W, n in zip(weights, places, strict=True))
+    saved, units, gone = 0, 1, 0
+    for W, n, d in zip(weights, places, dead, strict=True):
+        saved += n * (W[0].numel() * len(d) + W.numel() // units * gone)
+        units, gone = len(W), len(d)
+    return before, before - saved
+
+
+def multiply_adds__wrong_flatten(weights, places, dead):
+    """a channel is a block of columns"""
+    before, after, gone = 0, 0, 0
+    for W, n, d in zip(weights, places, dead, strict=True):
+        kernel = W.shape[2] * W.shape[3] if W.ndim == 4 else 1
+        before += n * W.numel()
+        after += n * (W.shape[0] - len(d)) * (W.shape[1] - gone) * kernel
+        gone = len(d)
+    return before, after
+
+
+def multiply_adds__wrong_parameters(weights, places, dead):
+    """these are parameters"""
+    return multiply_adds__right_new_layers(weights, [1] * len(places), dead)
+
+
+def multiply_adds__wrong_saved(weights, places, dead):
+    """what is left is asked"""
+    before, after = multiply_adds__right_new_layers(weights, places, dead)
+    return before, before - after
+
+
+def multiply_adds__right_new_layers(weights, places, dead):
+    before = after = 0
+    stay = list(range(weights[0].shape[1]))
+    units = len(stay)
+    for W, n, d in zip(weights, places, dead, strict=True):
+        block = W.shape[1] // units
+        columns = [unit * block + i for unit in stay for i in range(block)]
+        before += n * W.numel()
+        units = len(W)
+        stay = [unit for unit in range(units) if unit not in d]
+        after += n * W[stay][:, columns].numel()
+    return before, after
+
+
+def safe_rate__wrong_every_row(x, W, b):
+    """one row is enough to live"""
+    return ((x @ W + b) / (1 + x.abs().sum(1, keepdim=True))).amin(0).clamp(min=0)
+
+
+def safe_rate__wrong_negative(x, W, b):
+    """its rate is 0"""
+    return ((x @ W + b) / (1 + x.abs().sum(1, keepdim=True))).amax(0)
+
+
+def safe_rate__wrong_no_bias(x, W, b):
+    """the bias moves too"""
+    return ((x @ W + b) / x.abs().sum(1, keepdim=True)).amax(0).clamp(min=0)
+
+
+def safe_rate__wrong_signed(x, W, b):
+    """where |x| is meant"""
+    return ((x @ W + b) / (1 + x.sum(1, keepdim=True))).amax(0).clamp(min=0)
+
+
+def safe_rate__wrong_largest_z(x, W, b):
+    """need not have the most room"""
+    z = x @ W + b
+    rows = z.argmax(0)
+    reach = 1 + x.abs().sum(1)
+    return (z.amax(0) / reach[rows]).clamp(min=0)
+
+
+def safe_rate__right_bisection(x, W, b):
+    z, reach = (x @ W + b).double(), 1 + x.double().abs().sum(1, keepdim=True)
+    low, high = torch.zeros(W.shape[1]).double(), torch.full((W.shape[1],), 1e3).double()
+    for _ in range(80):
+        middle = (low + high) / 2
+        lives = (z - middle * reach > 0).any(0)
+        low, high = torch.where(lives, middle, low), torch.where(lives, high, middle)
+    return low.to(x.dtype)

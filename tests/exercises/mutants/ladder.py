@@ -1,0 +1,117 @@
+"""Answers to chapter 13 as learners give them.
+
+`NAME__wrong_...` must fail, and its docstring is what the diagnosis must say;
+`NAME__right_...` is unusual and must pass.
+"""
+
+import statistics
+
+import torch
+
+
+def paired_interval__wrong_by_place(seeds_a, a, seeds_b, b, t):
+    """match equal seeds"""
+    n = min(len(a), len(b))
+    d = b[:n] - a[:n]
+    return d.mean().item(), (t * d.std() / n**0.5).item()
+
+
+def _sorted(seeds_a, a, seeds_b, b):
+    keep_a, keep_b = torch.isin(seeds_a, seeds_b), torch.isin(seeds_b, seeds_a)
+    return (
+        a[keep_a][seeds_a[keep_a].argsort()],
+        b[keep_b][seeds_b[keep_b].argsort()],
+    )
+
+
+def paired_interval__wrong_unpaired(seeds_a, a, seeds_b, b, t):
+    """take the differences first"""
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    half = t * ((a.var() + b.var()) / len(a)) ** 0.5
+    return (b.mean() - a.mean()).item(), half.item()
+
+
+def paired_interval__wrong_no_root(seeds_a, a, seeds_b, b, t):
+    """lacks the division by the root"""
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    return (b - a).mean().item(), (t * (b - a).std()).item()
+
+
+def paired_interval__wrong_direction(seeds_a, a, seeds_b, b, t):
+    """this is A's loss less B's"""
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    return (a - b).mean().item(), (t * (b - a).std() / len(a) ** 0.5).item()
+
+
+def paired_interval__wrong_biased(seeds_a, a, seeds_b, b, t):
+    """divides by n − 1"""
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    return (b - a).mean().item(), (t * (b - a).std(correction=0) / len(a) ** 0.5).item()
+
+
+def paired_interval__wrong_ends(seeds_a, a, seeds_b, b, t):
+    """the two ends of the interval"""
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    mean, half = (b - a).mean().item(), (t * (b - a).std() / len(a) ** 0.5).item()
+    return mean - half, mean + half
+
+
+def paired_interval__right_sorted(seeds_a, a, seeds_b, b, t):
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    d = b - a
+    return d.mean(), t * d.std() / len(d) ** 0.5
+
+
+def paired_interval__right_dictionaries(seeds_a, a, seeds_b, b, t):
+    of_b = dict(zip(seeds_b.tolist(), b.tolist(), strict=True))
+    pairs = zip(seeds_a.tolist(), a.tolist(), strict=True)
+    d = [of_b[seed] - loss for seed, loss in pairs if seed in of_b]
+    return statistics.mean(d), t * statistics.stdev(d) / len(d) ** 0.5
+
+
+def curve_band__wrong_all_steps(losses, block):
+    """average each seed's block first"""
+    n = losses.shape[1] // block
+    cut = losses[:, : n * block].reshape(len(losses), n, block)
+    return cut.mean((0, 2)), cut.std((0, 2))
+
+
+def curve_band__wrong_each_step(losses, block):
+    """the seeds' spread at each step"""
+    n = losses.shape[1] // block
+    cut = losses[:, : n * block].reshape(len(losses), n, block)
+    return cut.mean((0, 2)), cut.std(0).mean(1)
+
+
+def curve_band__wrong_biased(losses, block):
+    """divides by n − 1, not by n"""
+    n = losses.shape[1] // block
+    points = losses[:, : n * block].reshape(len(losses), n, block).mean(2)
+    return points.mean(0), points.std(0, correction=0)
+
+
+def curve_band__wrong_last_block_kept(losses, block):
+    """leave it out"""
+    points = torch.stack([part.mean(1) for part in losses.split(block, dim=1)], 1)
+    return points.mean(0), points.std(0)
+
+
+def curve_band__wrong_variance(losses, block):
+    """these are the variances"""
+    n = losses.shape[1] // block
+    points = losses[:, : n * block].reshape(len(losses), n, block).mean(2)
+    return points.mean(0), points.var(0)
+
+
+def curve_band__right_unfold(losses, block):
+    points = losses.unfold(1, block, block).mean(-1)
+    return points.mean(0), points.std(0)
+
+
+def curve_band__right_slow_loop(losses, block):
+    means, spreads = [], []
+    for start in range(0, losses.shape[1] // block * block, block):
+        points = torch.stack([run[start : start + block].mean() for run in losses])
+        means.append(points.mean())
+        spreads.append(points.std())
+    return torch.stack(means), torch.stack(spreads)

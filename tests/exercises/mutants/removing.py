@@ -1,0 +1,155 @@
+"""Answers to chapter 15 as learners give them.
+
+`NAME__wrong_...` must fail, and its docstring is what the diagnosis must say;
+`NAME__right_...` is unusual and must pass.
+"""
+
+import torch
+
+
+def bias_speed__wrong_counted(constants, rule):
+    """the units are counted: a unit adds c²"""
+    return 1.0 + len(constants)
+
+
+def bias_speed__wrong_no_bias(constants, rule):
+    """the bias itself is left out"""
+    return float((constants**2 if rule == "sgd" else constants.abs()).sum())
+
+
+def bias_speed__wrong_signed(constants, rule):
+    """the two signs cancel"""
+    return 1.0 + float(constants.sum())
+
+
+def bias_speed__wrong_rules_swapped(constants, rule):
+    """|c| is what a unit adds under signs"""
+    return 1.0 + float((constants**2 if rule == "sign" else constants.abs()).sum())
+
+
+def bias_speed__wrong_square_always(constants, rule):
+    """the sign of a gradient does not know its size"""
+    return 1.0 + float((constants**2).sum())
+
+
+def bias_speed__right_by_autograd(constants, rule):
+    constants = constants.double()
+    W2 = torch.zeros(len(constants), dtype=torch.float64, requires_grad=True)
+    b2 = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    grads = torch.autograd.grad(b2 + constants @ W2, (W2, b2))
+    if rule == "sign":
+        grads = [g.sign() for g in grads]
+    return (grads[1] + constants @ grads[0]).item() / grads[1].item()
+
+
+def fold_channels__wrong_not_folded(W, b, dead, constants, size):
+    """deleted without folding"""
+    blocks = W.view(len(W), -1, size)
+    keep = [c for c in range(blocks.shape[1]) if c not in dead]
+    return blocks[:, keep].flatten(1), b.clone()
+
+
+def fold_channels__wrong_first_place(W, b, dead, constants, size):
+    """only one place of each channel"""
+    blocks = W.view(len(W), -1, size)
+    keep = [c for c in range(blocks.shape[1]) if c not in dead]
+    return blocks[:, keep].flatten(1), b + blocks[:, dead, 0] @ constants
+
+
+def fold_channels__wrong_mean(W, b, dead, constants, size):
+    """averaged"""
+    blocks = W.view(len(W), -1, size)
+    keep = [c for c in range(blocks.shape[1]) if c not in dead]
+    return blocks[:, keep].flatten(1), b + blocks[:, dead].mean(2) @ constants
+
+
+def fold_channels__wrong_interleaved(W, b, dead, constants, size):
+    """all places of channel 0 come first"""
+    channels = W.shape[1] // size
+    columns = [c for c in range(W.shape[1]) if c % channels not in dead]
+    bias = b.clone()
+    for c, value in zip(dead, constants, strict=True):
+        bias = bias + W[:, c::channels].sum(1) * value
+    return W[:, columns], bias
+
+
+def fold_channels__wrong_mask_order(W, b, dead, constants, size):
+    """constants[k] belongs to dead[k]"""
+    blocks = W.view(len(W), -1, size)
+    gone = torch.zeros(blocks.shape[1], dtype=torch.bool)
+    gone[dead] = True
+    return blocks[:, ~gone].flatten(1), b + blocks[:, gone].sum(2) @ constants
+
+
+def fold_channels__wrong_in_place(W, b, dead, constants, size):
+    """work on a copy"""
+    blocks = W.view(len(W), -1, size)
+    keep = [c for c in range(blocks.shape[1]) if c not in dead]
+    b += blocks[:, dead].sum(2) @ constants
+    return blocks[:, keep].flatten(1), b
+
+
+def fold_channels__right_by_probing(W, b, dead, constants, size):
+    """The bias is the layer's answer to a map that is 0 but for the dead channels."""
+    flat = torch.zeros(W.shape[1] // size, size)
+    for c, value in zip(dead, constants, strict=True):
+        flat[c] = value
+    keep = [k for k in range(W.shape[1]) if k // size not in dead]
+    return W[:, keep], torch.nn.functional.linear(flat.flatten(), W, b)
+
+
+def merge_twins__wrong_no_negatives(h, W2):
+    """the negative of another repeats it too"""
+    keep, W2 = torch.ones(h.shape[1], dtype=torch.bool), W2.clone()
+    for j in range(h.shape[1]):
+        for i in range(j):
+            if keep[j] and keep[i] and torch.equal(h[:, i], h[:, j]):
+                W2[i] += W2[j]
+                keep[j] = False
+    return keep, W2[keep]
+
+
+def merge_twins__wrong_always_added(h, W2):
+    """its row is to be subtracted"""
+    keep, W2 = torch.ones(h.shape[1], dtype=torch.bool), W2.clone()
+    for j in range(h.shape[1]):
+        for i in range(j):
+            if keep[j] and keep[i] and torch.equal(h[:, i].abs(), h[:, j].abs()):
+                W2[i] += W2[j]
+                keep[j] = False
+    return keep, W2[keep]
+
+
+def merge_twins__wrong_deleted(h, W2):
+    """deleted without a trace"""
+    keep = torch.ones(h.shape[1], dtype=torch.bool)
+    for j in range(h.shape[1]):
+        for i in range(j):
+            if torch.equal(h[:, i], h[:, j]) or torch.equal(h[:, i], -h[:, j]):
+                keep[j] = False
+    return keep, W2[keep]
+
+
+def merge_twins__wrong_in_place(h, W2):
+    """work on a copy"""
+    keep = torch.ones(h.shape[1], dtype=torch.bool)
+    for j in range(h.shape[1]):
+        for i in range(j):
+            for sign in (1, -1):
+                if keep[j] and keep[i] and torch.equal(sign * h[:, i], h[:, j]):
+                    W2[i] += sign * W2[j]
+                    keep[j] = False
+    return keep, W2[keep]
+
+
+def merge_twins__right_by_unique(h, W2):
+    """Columns made alike by the sign of their first entry, then grouped."""
+    sign = torch.where(h[:1] < 0, -1.0, 1.0)  # no entry is 0 here
+    groups = {}
+    for j, column in enumerate((h * sign).T.tolist()):
+        groups.setdefault(tuple(column), []).append(j)
+    keep, rows = torch.zeros(h.shape[1], dtype=torch.bool), []
+    for members in groups.values():
+        keep[members[0]] = True
+        rows.append(sum(sign[0, j] * sign[0, members[0]] * W2[j] for j in members))
+    return keep, torch.stack(rows)
