@@ -135,8 +135,8 @@ def recycle(
     units are not constant on the data.
 
     Source: Sokar, Agarwal, Castro & Evci, "The Dormant Neuron Phenomenon in Deep Reinforcement
-    Learning" (2023), algorithm 1; the folding is what this book adds, for units stuck elsewhere
-    than at 0.
+    Learning" (2023), algorithm 1, without the folding, which units stuck elsewhere than at 0 need;
+    the code of Dohare et al., "Loss of Plasticity in Deep Continual Learning" (2024), folds too.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))

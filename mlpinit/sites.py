@@ -139,7 +139,8 @@ def trace(model: nn.Module) -> fx.Graph:
     except Exception as error:
         raise SiteError(
             f"torch.fx cannot trace {type(model).__name__} ({error}); units can be "
-            "followed only through a forward without branches or loops that depend on data"
+            "followed only where the forward neither branches nor loops on its data "
+            "(nn.TransformerEncoderLayer branches: write the block out, as a module of your own)"
         ) from error
 
 

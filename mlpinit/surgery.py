@@ -63,9 +63,8 @@ class Removal:
         """One line: units, parameters, difference."""
         n = sum(map(len, self.removed.values()))
         return (
-            f"{n} unit{'s'[: n != 1]} removed, {self.parameters_before:,} → "
-            f"{self.parameters_after:,} parameters, largest output difference "
-            f"{self.largest_difference:.1e}"
+            f"{n} unit{'s'[: n != 1]} removed: {self.parameters_before:,} → "
+            f"{self.parameters_after:,} parameters, outputs within {self.largest_difference:.1e}"
         )
 
 
@@ -102,7 +101,7 @@ def remove(
     `requires_grad` and train or eval mode are kept; gradients are not, and an optimiser holds the
     old parameters: make a new one.
 
-    Raises `RemovalError` when a unit is live, when it reaches an operation through which it
+    Raises `RemovalError` when a unit is not constant, when it reaches an operation through which it
     cannot be followed (the message names it), when a weight is shared, or when the copy misses the
     tolerance; `ValueError` for a site or a unit that does not exist, or data that is none.
 
@@ -161,9 +160,9 @@ def _check_constant(
             k = live[0]
             more = f" (and {len(live) - 1} more)" if len(live) > 1 else ""
             raise RemovalError(
-                f"unit {dead[site][k]} of site {site!r}{more} is live: on the data its output runs "
-                f"from {range_.low[k]:.4g} to {range_.high[k]:.4g}. Name dead units only, or raise "
-                "the tolerance, or pass allow_live=True to fold its mean"
+                f"unit {dead[site][k]} of site {site!r}{more} varies: on the data its output runs "
+                f"from {range_.low[k]:.4g} to {range_.high[k]:.4g}. Name constant units only, or "
+                "raise the tolerance, or pass allow_live=True to fold its mean"
             )
 
 

@@ -217,7 +217,7 @@ def test_convolutions_through_norm_pool_dropout_and_view():
     assert new.norm.running_var.shape == new.norm.running_mean.shape == (4,)
     assert new.conv2.bias.shape == (5,)
     assert removal.new_biases == ("conv2",)
-    with pytest.raises(RemovalError, match=r"unit 3 of site ':tanh#2' is live.*runs from 0.7"):
+    with pytest.raises(RemovalError, match=r"unit 3 of site ':tanh#2' varies.*runs from 0.7"):
         remove(net, {":tanh#2": [3]}, PICTURES)
 
 
@@ -505,7 +505,7 @@ def test_shared_and_computed_weights():
 
 def test_live_units_are_refused_unless_allowed():
     net = mlp(4, 8, 2)
-    with pytest.raises(RemovalError, match=r"unit 2 of site '1' \(and 1 more\) is live"):
+    with pytest.raises(RemovalError, match=r"unit 2 of site '1' \(and 1 more\) varies"):
         remove(net, {"1": [2, 5]}, data(40, 4))
     with pytest.raises(RemovalError, match="an output differs"):
         remove(net, {"1": [2]}, data(40, 4), allow_live=True)
@@ -524,7 +524,7 @@ def test_soft_dead_units_need_a_tolerance():
     x = data(300, 4)
     width = 1 - torch.tanh(x @ net[0].weight[3] + 7).min()
     assert width > 1e-4
-    with pytest.raises(RemovalError, match="unit 3 of site '1' is live"):
+    with pytest.raises(RemovalError, match="unit 3 of site '1' varies"):
         remove(net, {"1": [3]}, x)
     check(net, {"1": [3]}, x, within=0.02, tolerance=0.02)
 
@@ -658,7 +658,7 @@ def test_modes_flags_and_classes_are_kept_and_it_pickles_and_trains():
     assert torch.equal(again(data(9, 4)), new(data(9, 4)))
     assert torch.jit.script(new)(data(9, 4)).shape == (9, 2)
     assert new.state_dict().keys() == sequential.state_dict().keys()
-    assert "1 unit removed, 58 → 51 parameters" in str(remove(sequential, {"1": [3]}, data(9, 4)))
+    assert "1 unit removed: 58 → 51 parameters" in str(remove(sequential, {"1": [3]}, data(9, 4)))
 
 
 def test_nothing_to_remove_is_a_copy():
