@@ -29,7 +29,7 @@ from mlpinit.watch.kinds import (
 )
 from mlpinit.watch.layout import Layout, deciding_functions
 
-__all__ = ["SIMPLE", "Eyes", "Names", "Sight"]
+__all__ = ["Eyes", "Names", "Sight"]
 
 _OURS = object()
 _CALL = nn.Module._call_impl.__code__
@@ -193,15 +193,6 @@ class Eyes(TorchFunctionMode):
             self.shut = False
         return h
 
-    def simple(self, module: nn.Module, inner: Callable, input: Tensor) -> Tensor:
-        """The same for one of torch's own that has no parameters, without looking further."""
-        name = SIMPLE[type(module)]
-        z = input.detach().clone() if getattr(module, "inplace", False) else input
-        h = inner(input)
-        with torch._C.DisableTorchFunction():
-            self.see(Sight(self.names.of(module, name), name, z, h, inner))
-        return h
-
     def _recurrent(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
         h = out[0] if isinstance(out, tuple) else out  # of a cell (units) or over the time steps
@@ -225,9 +216,6 @@ class Eyes(TorchFunctionMode):
             )  # fmt: skip
         return out
 
-
-SIMPLE = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
-"""Modules without parameters, and the function that they are."""
 
 _RECURRENT = (
     "rnn_tanh", "rnn_relu", "lstm", "gru",

@@ -17,7 +17,8 @@ class Figures:
     - `n`: rows; `examples`: the entries of the batch axis they belong to
     - `steps`: the first and the last forward pass
     - `mean`, `std`, `smallest`, `largest`: (units,) float64, of the activations h
-    - `z_smallest`, `z_largest`: (units,), of the pre-activations, or None where z is not seen
+    - `z_smallest`, `z_largest`: (units,), of the pre-activations, or None where z is not seen, as
+      in a recurrent layer, or not looked at, as `watch` does for tanh and sigmoid
     - `largest_slope`: (units,), the largest |f'|, or None where the slope is not seen
     - `flat_share`, `zero_slope_share`: (units,), the part of the rows where |f'| is under
       `SLOPE_CUT` of the function's largest slope, and where it is exactly 0

@@ -59,6 +59,7 @@ class Kind:
     - `f`: the function where the extremes of h follow from those of z: both of them of a function
       that never falls, the largest of one with a single `valley`
     - `signed`: whether h can be below 0
+    - `from_h`: whether h tells the slope, and f never falls: z need not be looked at
     - `pure`: whether f has no parameters that learn, so that a slope can wait for a later step
     """
 
@@ -72,6 +73,7 @@ class Kind:
     f: Call | None = None
     valley: bool = False
     signed: bool = True
+    from_h: bool = False
     pure: bool = True
 
     @property
@@ -230,8 +232,10 @@ def _rrelu(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
 
 
 _PLAIN = {
-    "tanh": Kind("tanh", _tanh, f=torch.tanh),
-    "sigmoid": Kind("sigmoid", _sigmoid, max_slope=0.25, f=torch.sigmoid, signed=False),
+    "tanh": Kind("tanh", _tanh, f=torch.tanh, from_h=True),
+    "sigmoid": Kind(
+        "sigmoid", _sigmoid, max_slope=0.25, f=torch.sigmoid, signed=False, from_h=True
+    ),
     "relu": Kind("relu", _relu, right=False, fires=True, steps=True, f=torch.relu, signed=False),
 }
 _SLOPES = {

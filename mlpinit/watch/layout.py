@@ -1,4 +1,4 @@
-"""Which axis of the activations holds the units, and models that are plain to see."""
+"""Which axis of the activations holds the units."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
-from mlpinit.sites import ACTIVATION_MODULES
-
-__all__ = ["Layout", "deciding_functions", "plain"]
+__all__ = ["Layout", "deciding_functions"]
 
 
 class Layout:
@@ -61,46 +59,3 @@ def deciding_functions() -> Iterator[tuple[Callable, int]]:
         yield getattr(torch, name), 1
     for name in ("matmul", "__matmul__", "bmm"):
         yield getattr(Tensor, name), 1
-
-
-_LAYERS = {
-    **{getattr(nn, f"Conv{d}d"): d + 1 for d in (1, 2, 3)},
-    **{getattr(nn, f"ConvTranspose{d}d"): d + 1 for d in (1, 2, 3)},
-    nn.Linear: 1,
-    nn.Embedding: 1,
-    nn.LayerNorm: 1,
-}
-_INERT = frozenset(
-    (nn.Identity, nn.Flatten, nn.Softmax, nn.LogSoftmax, nn.GroupNorm,
-     *(getattr(nn, f"{kind}{d}d") for d in (1, 2, 3)
-       for kind in ("BatchNorm", "Dropout", "MaxPool", "AvgPool", "AdaptiveMaxPool",
-                    "AdaptiveAvgPool")), nn.Dropout)
-)  # fmt: skip
-
-
-def plain(model: nn.Module) -> dict[nn.Module, int | None] | None:
-    """The activation modules of a model that is nothing but `nn.Sequential` and torch's layers.
-
-    Each comes with the axis of its units from the end, or None: not known. In such a model
-    nothing but these modules can apply an activation, and it is enough to look inside them. The
-    answer is None for any other model.
-    """
-    found: dict[nn.Module, int | None] = {}
-    channel: int | None = None
-
-    def walk(module: nn.Module) -> bool:
-        nonlocal channel
-        kind = type(module)
-        if "forward" in module.__dict__ or module._forward_hooks or module._forward_pre_hooks:
-            return False
-        if kind is nn.Sequential:
-            return all(map(walk, module))
-        if kind in _LAYERS:
-            channel = _LAYERS[kind]
-        elif kind in ACTIVATION_MODULES:
-            return found.setdefault(module, channel) == channel
-        elif kind is nn.Flatten:
-            channel = 1
-        return kind in _INERT or kind in _LAYERS
-
-    return found if type(model) is nn.Sequential and walk(model) else None

@@ -52,8 +52,8 @@ class Ring:
         self.dtype = torch.float64 if h.dtype == torch.float64 else torch.float32
         self.wide = torch.float32 if h.device.type == "mps" else torch.float64
         self.cut = SLOPE_CUT * kind.max_slope
-        self.sees_z = sees_z
-        told = kind.f is not None and sees_z  # the extremes of z tell those of h
+        self.sees_z = sees_z and (sizes or not kind.from_h)
+        told = kind.f is not None and self.sees_z  # the extremes of z tell those of h
         self.sees_largest = not told
         self.sees_smallest = not told or (kind.valley and sizes)
         self.counts_sloped = sizes or not kind.valley

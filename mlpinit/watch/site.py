@@ -79,10 +79,11 @@ class Site:
 
     def quick(self, z: Tensor, h: Tensor, step: int) -> bool:
         """`look` for rows that need no looking at: those that can wait with the last ones."""
-        waiting = self.ring.waiting
-        if not waiting.fits(z, h):
+        ring = self.ring
+        waiting = ring.waiting
+        if h.shape != waiting.shape or not waiting.fits(z, h):
             return False
-        waiting.put(self.ring, z.detach(), h.detach(), h.size(0), step)
+        waiting.put(ring, z, h, waiting.shape[0], step)
         self.windows.advance()
         return True
 
@@ -99,13 +100,13 @@ class Site:
 
     def rest(self) -> None:
         """Nothing more comes: count what waits, and give the working memory back."""
-        self.windows.flush()
+        self.windows.finish()
         self.ring.rest()
 
     def report(self, *, enough: int, data_set: bool) -> SiteReport:
         """What is known of it so far."""
         windows, ring, kind = self.windows, self.ring, self.kind
-        windows.flush()
+        windows.finish()
         whole = ring.figures(windows.everything())
         recent = whole if data_set else ring.figures(windows.recent())
         notes = [self.note] if self.note else []

@@ -9,22 +9,31 @@ Other forward passes run as ever.
 from __future__ import annotations
 
 import functools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import nn
 
-from mlpinit.watch.eyes import SIMPLE, Eyes, Names, Sight
+from mlpinit.watch.apart import Apart, plain
+from mlpinit.watch.eyes import Eyes, Names, Sight
 from mlpinit.watch.kinds import NAMED_MODULES, Slope
-from mlpinit.watch.layout import plain
 from mlpinit.watch.report import Report
 from mlpinit.watch.site import Site, cannot
 from mlpinit.watch.verdicts import ENOUGH
 from mlpinit.watch.work import Scratch
-from mlpinit.watch.wrapping import NOT_COMPILED, Forward, blind, check_model, in_compiled_code
+from mlpinit.watch.wrapping import (
+    NOT_COMPILED,
+    Forward,
+    blind,
+    check_model,
+    check_replica,
+    in_compiled_code,
+)
 
 __all__ = ["PHASES", "WINDOW", "Watch", "watch"]
 
@@ -84,6 +93,10 @@ def watch(
     no activations, so that a watched forward pass in evaluation mode takes the plain path: equal
     to rounding, not bit for bit. Everything else is computed as ever, bit for bit.
 
+    What is held is a few dozen numbers a unit, and working memory of a fixed size, given back at
+    the end of the block: of small layers it holds the latest rows, up to 2 MB a site and 32 MB in
+    all, for counting a few rows costs as much as counting many. It does not grow with the run.
+
     The watch belongs to one process and thread: under `DistributedDataParallel` each process has
     a report of its own, `DataParallel` is refused, and so is a compiled model.
 
@@ -140,36 +153,35 @@ class Watch:
         self.model, self.every, self.window, self.enough = model, every, window, enough
         self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
         self.phase, self.sizes, self.data_set = phase, sizes, data_set
+        self._training = {"train": True, "eval": False, "any": None}[phase]
         self.passes = self.watched = self.passed_over = 0
-        self._sites: dict[str, Site | None] = {}  # None for one that is left out
+        self.sites: dict[str, Site | None] = {}  # None for one that is left out
         self._scratch = Scratch()
         functions, self._slopes = _own(activations or {})
         self._names = Names(model, (*NAMED_MODULES, *self._slopes))
-        self._eyes = Eyes(self._see, self._names, functions)
-        self._calls: Counter[str] = Counter()  # in the present forward pass
+        self._eyes = Eyes(self.see, self._names, functions)
+        self.calls: Counter[str] = Counter()  # in the present forward pass
         self._most_calls: Counter[str] = Counter()
         self._unseen: dict[str, str] = {}
         self._blind: Counter[str] = Counter()
-        self._quick: dict[nn.Module, tuple[Site, str]] = {}
         self._wrapped: list[Forward] = []
-        self._inside = self._used = self._apart = False
+        self._apart: Apart | None = None
+        self._thread = 0
+        self._inside = self._used = False
 
     def __enter__(self) -> Watch:
         """Wrap the model's forward, and that of the activation modules that the user named."""
         if self._used:
             raise RuntimeError("this watch has been used; make another: watch(model)")
         check_model(self.model)
-        self._used = True
-        apart = None if self._eyes.functions else plain(self.model)
-        for module, channel in (apart or {}).items():
-            handle = functools.partial(self._around, module, channel)
-            self._wrapped.append(Forward(module, handle))
-        self._apart = apart is not None
+        self._used, self._thread = True, get_ident()
+        modules = None if self._eyes.functions else plain(self.model)
+        self._apart = None if modules is None else Apart(modules, self._eyes, self)
         for module in self.model.modules():
             if type(module) in self._slopes:
                 see = functools.partial(self._module, module, self._slopes[type(module)])
-                self._wrapped.append(Forward(module, see))
-        self._wrapped.append(Forward(self.model, self._forward))
+                self._wrapped.append(Forward.put(module, see))
+        self._wrapped.append(Forward.put(self.model, self._forward))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -177,14 +189,14 @@ class Watch:
         while self._wrapped:
             self._wrapped.pop().take_away()
         if exception[0] is None:  # after an error the figures are merged when they are asked for
-            for site in self._sites.values():
+            for site in self.sites.values():
                 if site is not None:
                     site.rest()
             self._scratch.held.clear()
 
     def nbytes(self) -> int:
         """Bytes that the figures and the working memory take now."""
-        sites = (site for site in self._sites.values() if site is not None)
+        sites = (site for site in self.sites.values() if site is not None)
         return self._scratch.nbytes() + sum(site.nbytes() for site in sites)
 
     def report(self) -> Report:
@@ -192,7 +204,7 @@ class Watch:
 
         Raises `RuntimeError` when there is nothing to report: no forward pass, no activation.
         """
-        sites = {name: site for name, site in self._sites.items() if site is not None}
+        sites = {name: site for name, site in self.sites.items() if site is not None}
         if not sites:
             raise RuntimeError(self._nothing())
         told = {
@@ -249,7 +261,7 @@ class Watch:
                     f"{name} is applied {most} times in a forward pass, each time a site of its "
                     f"own; together=[{name!r}] counts them as one"
                 )
-        seen = set(self._calls) | set(self._most_calls) | set(self._sites)
+        seen = set(self.calls) | set(self._most_calls) | set(self.sites)
         for name, module in self.model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
                 yield f"{name}: scripted, nothing inside it is seen"
@@ -258,14 +270,17 @@ class Watch:
 
     # What runs inside the model's forward. Unwatched passes leave at the first lines.
 
-    def _forward(self, inner: Callable, args: tuple, kwargs: dict) -> Any:
+    def _forward(self, inner: Callable, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() != self._thread:
+            check_replica(self.model, sys._getframe(1))
         if self._inside:  # the model calls itself
             return inner(*args, **kwargs)
-        if self.phase != "any" and self.model.training != (self.phase == "train"):
+        if self._training is not None and self.model.training is not self._training:
             self.passed_over += 1
             return inner(*args, **kwargs)
-        self.passes += 1
-        if (self.passes - 1) % self.every:
+        step = self.passes
+        self.passes = step + 1
+        if step % self.every:
             return inner(*args, **kwargs)
         if in_compiled_code():
             raise RuntimeError(NOT_COMPILED)
@@ -273,66 +288,36 @@ class Watch:
             self._blind[why] += 1
             return inner(*args, **kwargs)
         self.watched += 1
-        self._calls.clear()
-        self._eyes.layout.clear()
+        self.calls.clear()
         self._inside = True
         try:
-            if self._apart:
-                return inner(*args, **kwargs)
+            if self._apart is not None:
+                return self._apart.run(inner, args, kwargs)
+            self._eyes.layout.clear()
             with self._eyes:
                 return inner(*args, **kwargs)
         finally:
             self._inside = False
 
-    def _around(
-        self, module: nn.Module, channel: int | None, inner: Callable, args: tuple, kwargs: dict
-    ) -> Any:
-        """The forward of an activation module of a model that applies no activation elsewhere."""
-        if not self._inside:
-            return inner(*args, **kwargs)
-        if module in self._quick and len(args) == 1:
-            return self._quickly(module, inner, args[0])
-        self._eyes.layout.channel = channel
-        if type(module) in SIMPLE:
-            h = self._eyes.simple(module, inner, *args, **kwargs)
-            base = self._names.of(module, SIMPLE[type(module)])
-            site = self._sites.get(base)
-            if site is not None and site.ring.waiting.shape and not getattr(module, "inplace", 0):
-                self._quick[module] = site, base
-            return h
-        with self._eyes:
-            return inner(*args, **kwargs)
-
-    def _quickly(self, module: nn.Module, inner: Callable, z: torch.Tensor) -> torch.Tensor:
-        """The same for a site already met, whose function works on a copy."""
-        h = inner(z)
-        site, base = self._quick[module]
-        with torch._C.DisableTorchFunction():
-            if base in self._calls or not site.quick(z, h, self.passes - 1):
-                self._see(Sight(base, SIMPLE[type(module)], z, h, inner))
-            else:
-                self._calls[base] = 1
-        return h
-
     def _module(
-        self, module: nn.Module, slope: Slope | None, inner: Callable, args: tuple, kwargs: dict
+        self, module: nn.Module, slope: Slope | None, inner: Callable, *args: Any, **kwargs: Any
     ) -> Any:
         if not self._inside:
             return inner(*args, **kwargs)
         return self._eyes.module(module, slope, inner, args, kwargs)
 
-    def _see(self, sight: Sight) -> None:
+    def see(self, sight: Sight) -> None:
         """Count one application of an activation function."""
         base = sight.base
-        self._calls[base] = count = self._calls[base] + 1
+        self.calls[base] = count = self.calls[base] + 1
         if count > self._most_calls[base] and not sight.once:
             self._most_calls[base] = count
         name = base
         if count > 1 and not sight.once and not _matches(base, self.together):
             name = f"{base}#{count}"
-        if name not in self._sites:
-            self._sites[name] = self._new(name, sight)
-        site = self._sites[name]
+        if name not in self.sites:
+            self.sites[name] = self._new(name, sight)
+        site = self.sites[name]
         if site is not None:
             site.look(sight, self.passes - 1)
 

@@ -17,6 +17,7 @@ from mlpinit.watch.ring import Ring
 
 __all__ = ["EVENTS", "Windows"]
 
+MOST_CLOSED = 8  # windows that wait to be taken into account
 HISTORY = 512  # windows remembered, at most
 EVENTS = ("step", "dead", "births", "deaths", "revivals")
 """The columns of a site's history: the last forward pass of a window, and how many units."""
@@ -42,12 +43,13 @@ class Windows:
         self.since, self.lived = zeros.clone(), zeros.bool()
         self.was_dead: Tensor | None = None
         self.n_dead = 0
+        self.closed: list[Sums] = []  # not yet taken into account: several at a time cost less
         self.events: list[tuple[int, ...]] = []
 
     def nbytes(self) -> int:
         """Bytes held."""
         held = [self.births, self.deaths, self.revivals, self.since, self.lived]
-        for sums in (self.whole, self.last, self.open):
+        for sums in (self.whole, self.open, *self.closed):
             held += [] if sums is None else [sums.mean, sums.m2, sums.counts, sums.tops]
         return sum(t.nbytes for t in held)
 
@@ -55,7 +57,7 @@ class Windows:
         """Merge what the ring holds into the open window."""
         ring = self.ring
         if ring.filled or ring.waiting.filled:
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False):
                 taken = ring.take()
                 self.open = merge(self.open, taken)
                 ring.refer(self.open.mean)
@@ -65,8 +67,22 @@ class Windows:
         ring, so_far = self.ring, 0 if self.open is None else self.open.examples
         if so_far + ring.examples + ring.waiting.examples >= self.examples:
             self.flush()
-            with torch.inference_mode(False), torch.no_grad():
-                self._close()
+            self.last, self.open = self.open, None
+            self.closed.append(self.last)
+            if len(self.closed) == MOST_CLOSED:
+                self.settle()
+
+    def settle(self) -> None:
+        """Take the closed windows into account."""
+        with torch.inference_mode(False):
+            for window in self.closed:
+                self._close(window)
+        self.closed.clear()
+
+    def finish(self) -> None:
+        """All that there is, for a report."""
+        self.flush()
+        self.settle()
 
     def recent(self) -> Sums:
         """The last window and what came after it: never fewer examples than a window has."""
@@ -83,9 +99,8 @@ class Windows:
         columns = zip(*self.events, strict=True) if self.events else ((),) * len(EVENTS)
         return dict(zip(EVENTS, map(list, columns), strict=True))
 
-    def _close(self) -> None:
-        window, self.open = self.open, None
-        self.whole, self.last = merge(self.whole, window), window
+    def _close(self, window: Sums) -> None:
+        self.whole = merge(self.whole, window)
         dead = self.ring.dead(window)
         changes = (0, 0, 0)
         if self.was_dead is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Scratch", "Waiting", "pieces"]
 
 PIECE = 1 << 17  # entries worked on at a time
-WAITING = 1 << 17  # entries of a small layer that wait to be worked on, at most
-ALL_WAITING = 1 << 21  # of all layers
-BLOCK = 1 << 15  # entries worked on at a time of what has waited
+WAITING = 1 << 18  # entries of a small layer that wait to be worked on, at most
+ALL_WAITING = 1 << 22  # of all layers
+BLOCK = 1 << 16  # entries worked on at a time of what has waited
 FOLD = 8  # rows in a piece from which (N, units·positions) is the faster shape
 
 
@@ -56,31 +56,41 @@ class Waiting:
     def __init__(self) -> None:
         """Empty, and without memory until the first rows."""
         self.shape: torch.Size | None = None  # of the rows of one forward pass
-        self.dtypes: tuple[torch.dtype, ...] = ()
+        self.dtype = self.z_dtype = None
+        self.only_z = self.only_h = False
         self.held: tuple[Tensor, ...] = ()
-        self.slots: tuple[Sequence[Tensor], ...] = ()
+        self.slots: list[tuple[Callable, Callable]] = []  # to write to
         self.filled = self.examples = self.first = self.last = 0
 
     def fits(self, z: Tensor, h: Tensor) -> bool:
         """Whether these rows can wait with those that do."""
-        return h.shape == self.shape and (z.dtype, h.dtype) == self.dtypes
+        return h.shape == self.shape and h.dtype is self.dtype and z.dtype is self.z_dtype
 
     def prepare(self, ring: Ring, z: Tensor, h: Tensor) -> bool:
         """Make room for rows like these, where that is possible."""
         self.settle(ring)
         if not ring.kind.pure or 2 * h.numel() > WAITING:
             return False
-        if not self.held:
-            if not ring.scratch.grant(WAITING):
-                return False
-            with torch.inference_mode(False):
-                count = WAITING // ring.units
-                self.held = tuple(t.new_empty(count, ring.units) for t in (z, h))
-        if (z.dtype, h.dtype) != tuple(t.dtype for t in self.held):
+        if not self.held and not self._allocate(ring, z, h):
             return False
-        self.shape, self.dtypes = h.shape, (z.dtype, h.dtype)
+        kept = (z, h) if len(self.held) == 2 else (z,) if self.only_z else (h,)
+        if [t.dtype for t in kept] != [t.dtype for t in self.held]:
+            return False
+        self.shape, self.dtype, self.z_dtype = h.shape, h.dtype, z.dtype
         whole = WAITING // h.numel() * h.size(0)
-        self.slots = tuple(t[:whole].split(h.size(0)) for t in self.held)
+        slots = (t[:whole].split(h.size(0)) for t in self.held)
+        self.slots = [tuple(slot.copy_ for slot in row) for row in zip(*slots, strict=True)]
+        return True
+
+    def _allocate(self, ring: Ring, z: Tensor, h: Tensor) -> bool:
+        """Only what cannot be had from the other is kept: of a ReLU z, of a tanh h."""
+        if not ring.scratch.grant(WAITING):
+            return False
+        self.only_z = ring.sees_z and ring.kind.steps
+        self.only_h = not ring.sees_z
+        kept = (z,) if self.only_z else (h,) if self.only_h else (z, h)
+        with torch.inference_mode(False):
+            self.held = tuple(t.new_empty(WAITING // ring.units, ring.units) for t in kept)
         return True
 
     def put(self, ring: Ring, z: Tensor, h: Tensor, examples: int, step: int) -> None:
@@ -88,24 +98,32 @@ class Waiting:
         filled = self.filled
         if not filled:
             self.first = step
-        zs, hs = self.slots
-        zs[filled].copy_(z)
-        hs[filled].copy_(h)
+        keep = self.slots[filled]
+        if self.only_h:
+            keep[0](h.detach())
+        else:
+            keep[0](z.detach())
+            if not self.only_z:
+                keep[1](h.detach())
         self.filled = filled = filled + 1
         self.examples += examples
         self.last = step
-        if filled == len(hs):
+        if filled == len(self.slots):
             self.settle(ring)
 
     def settle(self, ring: Ring) -> None:
         """Count what waits."""
-        if self.filled:
-            rows, examples = self.filled * self.shape[0], self.examples
-            self.filled = self.examples = 0
-            size = max(1, BLOCK // ring.units)
-            for z, h in zip(*(t[:rows].split(size) for t in self.held), strict=True):
-                ring.piece(z, h, ring.kind.f, examples, self.first, self.last)
-                examples = 0  # counted with the first block
+        if not self.filled:
+            return
+        rows, examples = self.filled * self.shape[0], self.examples
+        self.filled = self.examples = 0
+        size = max(1, BLOCK // ring.units)
+        f = ring.kind.f
+        for kept in zip(*(t[:rows].split(size) for t in self.held), strict=True):
+            z = kept[0]
+            h = f(z) if self.only_z else kept[-1]
+            ring.piece(z, h, f, examples, self.first, self.last)
+            examples = 0  # counted with the first block
 
 
 class Plan:

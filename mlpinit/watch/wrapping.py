@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
-import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["NOT_COMPILED", "Forward", "blind", "check_model", "in_compiled_code"]
+__all__ = ["NOT_COMPILED", "Forward", "blind", "check_model", "check_replica", "in_compiled_code"]
 
 _NO_REPLICAS = (
     "DataParallel runs copies of a model in threads, which a watch cannot follow; use "
@@ -28,32 +27,28 @@ _COMPILING = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", lam
 """What torch.compile would do with the next frame; a callable while compiled code runs."""
 
 
-class Forward:
+class Forward(functools.partial):
     """Stands in for a module's `forward` while it is watched, as an attribute of that module.
 
     It goes with no copy: a module that is copied or pickled meanwhile gets its plain forward.
+    A `partial`, for what costs nothing to call is called at every step, watched or not.
     """
 
-    def __init__(self, module: nn.Module, handle: Callable[[Callable, tuple, dict], Any]) -> None:
-        """Put it in place; `handle(inner, args, kwargs)` runs instead of inner(*args, **kwargs)."""
-        self.module, self.handle = module, handle
-        self.own = "forward" in module.__dict__  # an attribute that somebody else had set
-        self.inner = module.forward
-        self.thread = threading.get_ident()
-        functools.update_wrapper(self, self.inner, updated=())
-        module.__dict__["forward"] = self
+    @classmethod
+    def put(cls, module: nn.Module, handle: Callable) -> Forward:
+        """Let handle(inner, ...) run instead of module.forward(...), which is `inner`."""
+        inner = module.forward
+        forward = cls(handle, inner)
+        forward.module = module
+        forward.own = "forward" in module.__dict__  # an attribute that somebody else had set
+        functools.update_wrapper(forward, inner, updated=())
+        module.__dict__["forward"] = forward
+        return forward
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As the module's own forward."""
-        if threading.get_ident() != self.thread:
-            self._check_caller()
-        return self.handle(self.inner, args, kwargs)
-
-    def _check_caller(self) -> None:
-        """A replica of `DataParallel` has this very object, and would run the wrong parameters."""
-        caller = sys._getframe(2).f_locals.get("self")
-        if isinstance(caller, nn.Module) and caller is not self.module:
-            raise RuntimeError(_NO_REPLICAS)
+    @property
+    def inner(self) -> Callable:
+        """What runs in the end."""
+        return self.args[0]
 
     def take_away(self) -> None:
         """Leave the module as it was, whichever order two watches of it end in."""
@@ -67,7 +62,8 @@ class Forward:
             return
         while isinstance(outer, Forward):
             if outer.inner is self:
-                outer.inner, outer.own = self.inner, self.own
+                outer.__setstate__((outer.func, (self.inner,), {}, outer.__dict__))
+                outer.own = self.own
                 return
             outer = outer.inner
 
@@ -84,9 +80,19 @@ def _plain(forward: Callable) -> Callable:
     return forward
 
 
+def check_replica(model: nn.Module, frame: FrameType) -> None:
+    """Refuse a replica of `DataParallel`: it has our very `forward`, and would run the original.
+
+    `frame` is that of the call of `forward`.
+    """
+    caller = frame.f_locals.get("self")
+    if isinstance(caller, nn.Module) and caller is not model:
+        raise RuntimeError(_NO_REPLICAS)
+
+
 def in_compiled_code() -> bool:
     """Whether torch.compile is tracing or running what calls this."""
-    return torch.compiler.is_compiling() or callable(_COMPILING())
+    return callable(_COMPILING())
 
 
 def blind() -> str:
