@@ -123,18 +123,18 @@ def _flat(site: SiteReport) -> str:
 
 
 def _groups(report: Report) -> Iterator[tuple[str, list[int], str, str]]:
-    """(site, units, verdict, evidence), the worst first; units that share all that are together.
+    """(site, units, verdict, evidence), the worst verdict first, and of it the most units.
 
     Where nothing is wrong, the flattest live units show how far from it they are.
     """
-    found: dict[tuple[str, str, str], list[int]] = {}
-    bad = WORST[:5]
-    for verdict in bad:
-        for name, site in report.sites.items():
-            for unit in site.which(verdict):
-                found.setdefault((name, verdict, site.evidence(unit)), []).append(unit)
-    for (name, verdict, why), units in found.items():
-        yield name, units, verdict, why
+    found = [
+        (name, site.which(verdict), verdict)
+        for verdict in WORST[:5]
+        for name, site in report.sites.items()
+    ]
+    found = [group for group in found if group[1]]
+    for name, units, verdict in sorted(found, key=lambda g: (WORST.index(g[2]), -len(g[1]))):
+        yield name, units, verdict, report.sites[name].evidence(*units)
     if not found:
         worst = [
             (share, name, unit)

@@ -56,11 +56,16 @@ class SiteReport:
         found = Counter(self.verdicts)
         return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
 
-    def evidence(self, unit: int) -> str:
-        """Why the unit has its verdict: the rows counted and what they bound."""
-        verdict = self.verdicts[unit]
-        since = None if self.since is None else int(self.since[unit])
-        return evidence(self.recent, self.max_slope, verdict, unit, since=since)
+    def evidence(self, *units: int) -> str:
+        """Why a unit, or several of one verdict, have it: the rows counted and what they bound.
+
+        Raises `ValueError` for units of different verdicts.
+        """
+        verdict, *others = {self.verdicts[unit] for unit in units}
+        if others:
+            raise ValueError(f"units {units} have several verdicts; ask for each alone")
+        since = None if self.since is None else self.since[list(units)].tolist()
+        return evidence(self.recent, self.max_slope, verdict, units, since=since)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain lists and numbers, as JSON has them."""

@@ -6,6 +6,8 @@ without one only bound the live rate, at about 3/n. Below `ENOUGH` examples no u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -61,37 +63,48 @@ def verdicts(figures: Figures, kind: Kind, enough: int = ENOUGH) -> tuple[str, .
         put("soft-dead" if kind.saturates else "flat", flat)
         put("hard-dead", figures.largest_slope == 0)
         if figures.examples < enough:
-            put("too few rows", code > 0)
+            put("too few rows", code > names.index("mostly saturated"))
     finite = figures.mean.isfinite() & figures.std.isfinite()
     put("not finite", ~finite)
     return tuple(names[c] for c in code.tolist())
 
 
 def evidence(
-    figures: Figures, max_slope: float, verdict: str, unit: int, *, since: int | None = None
+    figures: Figures,
+    max_slope: float,
+    verdict: str,
+    units: Sequence[int],
+    *,
+    since: Sequence[int] | None = None,
 ) -> str:
-    """Why: the rows counted, and what they bound, in one line of text.
+    """Why: the rows counted, and what they bound, in one line of text for units of one verdict.
 
-    `since` is the forward pass from which on a dead unit has shown no live row.
+    `since` are the forward passes from which on dead units have shown no live row.
     """
-    n, examples = figures.n, figures.examples
+    n, examples, units = figures.n, figures.examples, list(units)
     rows = f"{n:,} rows" if n == examples else f"{n:,} rows of {examples:,} examples"
     if verdict == "slope not seen":
-        return f"h from {figures.smallest[unit]:.3g} to {figures.largest[unit]:.3g} on {rows}"
+        low, high = figures.smallest[units].min(), figures.largest[units].max()
+        return f"h from {low:.3g} to {high:.3g} on {rows}"
     if verdict == "not finite":
         return f"an infinity or a NaN among {rows}"
     if verdict == "never fired":
-        return f"h at most {figures.largest[unit]:.2g} on {rows}"
+        return f"h at most {figures.largest[units].max():.2g} on {rows}"
     if verdict == "hard-dead":
         what = f"slope 0 on {rows}"
     elif verdict in ("soft-dead", "flat"):
-        slope = figures.largest_slope[unit]
+        slope = figures.largest_slope[units].max()
         what = f"largest slope {slope:.2g} of {max_slope:.3g} on {rows}"
     else:
-        live = n - round(figures.flat_share[unit].item() * n)
-        return f"{live:,} live of {rows}"
+        live = n - (figures.flat_share[units] * n).round().long()
+        return f"{_range(live.tolist())} live of {rows}"
     if verdict == "flat":
         return what
     bound = f"{100 * live_rate_bound(examples):.2g}%"
     bound = f"live rate < {bound}" if n == examples else f"live in < {bound} of examples"
-    return f"{what}: 0 live, {bound}" + ("" if since is None else f"; since step {since:,}")
+    return f"{what}: 0 live, {bound}" + ("" if since is None else f"; since step {_range(since)}")
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -374,7 +374,7 @@ def test_gelu_fades_out_softly():
 def test_a_few_rows_prove_life_but_not_death():
     z = torch.tensor([[0.0, 20.0, 20.0]]).repeat(299, 1)
     z[0, 2] = 0.0
-    assert fixed(z).verdicts == ("live", "too few rows", "too few rows")
+    assert fixed(z).verdicts == ("live", "too few rows", "mostly saturated")
     assert fixed(z, enough=299).verdicts == ("live", "hard-dead", "mostly saturated")
     assert fixed(z.repeat(2, 1)).verdicts == ("live", "hard-dead", "mostly saturated")
     model = nn.Sequential(nn.Identity(), nn.Tanh())

@@ -49,14 +49,30 @@ def test_the_text_has_a_summary_first_then_sites_then_the_worst_units(report):
     assert repr(report) == text
 
 
-def test_a_long_list_is_cut_and_counted():
+def test_units_of_one_verdict_stand_together_the_worst_first():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 30), nn.Tanh())
+    model = nn.Sequential(nn.Linear(3, 30), nn.Tanh(), nn.Linear(30, 4), nn.Tanh())
     with torch.no_grad():
         model[0].bias.copy_(torch.linspace(3.5, 7.0, 30))
         model[0].weight.mul_(0.1)
+        model[2].bias[1] = 50.0
+    report = audit(model, data(500, 3))
+    *_, hard, soft = (line for line in str(report).splitlines() if line[:3] in ("3 [", "1 ["))
+    assert hard.startswith("3 [1] hard-dead: slope 0 on 500 rows")
+    largest = report["1"].recent.largest_slope.max()
+    assert soft.startswith(f"1 [0–29] soft-dead: largest slope {largest:.2g} of 1 on 500 rows")
+    with pytest.raises(ValueError, match="several verdicts"):
+        report["3"].evidence(0, 1)
+
+
+def test_a_long_list_is_cut_and_counted():
+    torch.manual_seed(0)
+    model = nn.Sequential(*(part for _ in range(12) for part in (nn.Linear(3, 3), nn.Tanh())))
+    with torch.no_grad():
+        for layer in model[::2]:
+            layer.bias[:2] = 50.0
     text = str(audit(model, data(500, 3)))
-    assert "and 22 more" in " ".join(text.split())
+    assert "and 8 more" in " ".join(text.split())
 
 
 def test_a_healthy_network_shows_its_flattest_units():
