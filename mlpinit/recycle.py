@@ -8,8 +8,6 @@ layer is in that layer's bias. What the model computes stays the same; what it c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +23,7 @@ from mlpinit.sites import (
     Measured,
     check_model,
     check_padding,
+    evaluating,
     find_cuts,
     measure,
     rounding,
@@ -147,7 +146,7 @@ def recycle(
     ([1.0], True)
     """
     check_model(model)
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         graph = trace(model)
         batches = Batches(data, graph, model)
         site_map = Map(model, graph, next(iter(batches)))
@@ -189,18 +188,6 @@ def _record(site_map: Map, measured: Measured, site: str, units: list[int]) -> R
         constants=said.mean.cpu(),
         spread=said.width.cpu(),
     )
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, every part of it back in its own mode afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 class _Plan:

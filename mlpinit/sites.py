@@ -15,6 +15,7 @@ from __future__ import annotations
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +34,7 @@ __all__ = [
     "SiteError",
     "check_model",
     "check_padding",
+    "evaluating",
     "find_cuts",
     "measure",
     "rounding",
@@ -121,6 +123,18 @@ def check_model(model: nn.Module) -> None:
         raise SiteError(f"got a {type(model).__name__}; pass the plain torch.nn.Module")
     if hasattr(model, "_orig_mod"):
         raise SiteError("the model is compiled; pass the module that torch.compile was given")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and every module's own mode again afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 class _Tracer(fx.Tracer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from mlpinit import activations, mlp, normalize
 from mlpinit.corpus import Contexts, distinct
 from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Params
+from mlpinit.progress import bar
 
 __all__ = ["Run", "TrainingDivergedError", "calibrate", "evaluate", "halves", "sgd"]
 
@@ -216,27 +215,19 @@ def _batches(
     Drawing a block at once gives the numbers that a draw a step gives.
     """
     n = len(contexts.Y)
-    with tqdm(total=steps, unit="step", **_bar(progress)) as bar:
+    with tqdm(total=steps, unit="step", **bar(progress)) as shown:
         for start in range(0, steps, BLOCK):
             size = (min(BLOCK, steps - start), batch_size)
             draws = [torch.randint(0, n, size, generator=g) for g in generators]
             rows = torch.stack(draws, 1).view(size[0], *params.lead, batch_size)
             yield start, contexts.X[rows], contexts.Y[rows]
-            bar.update(size[0])
+            shown.update(size[0])
 
 
 def _keep(params: Params) -> Params:
     """A copy that can be used outside inference mode."""
     with torch.inference_mode(False):
         return params.clone()
-
-
-def _bar(progress: bool | None) -> dict[str, bool]:
-    """What to tell tqdm; TQDM_DISABLE in the environment turns an automatic bar off."""
-    if progress is None:
-        in_notebook = "ipykernel" in sys.modules and "TQDM_DISABLE" not in os.environ
-        progress = in_notebook or sys.stderr.isatty()
-    return {"disable": not progress}
 
 
 def _schedule(lr: float | Schedule | None, steps: int) -> Schedule:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -14,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from mlpinit.progress import bar as progress_bar
+from mlpinit.sites import evaluating
 from mlpinit.watch.report import Report
 from mlpinit.watch.watching import Activations, Watch
 
@@ -67,8 +67,8 @@ def audit(
     )
     batches = loader.split(BATCH) if isinstance(loader, Tensor) else loader
     device = next((p.device for p in chain(model.parameters(), model.buffers())), None)
-    bar = tqdm(batches, desc="audit", unit="batch", **_bar(progress))
-    with watch, _evaluating(model), torch.no_grad(), bar:
+    bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
+    with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
             (call or _call)(model, _moved(batch, device))
     if not watch.passes:
@@ -88,23 +88,3 @@ def _moved(batch: Any, device: torch.device | None) -> Any:
     if device is None:
         return batch
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and each module's own mode again afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _bar(progress: bool | None) -> dict[str, bool]:
-    """What to tell tqdm; TQDM_DISABLE in the environment turns an automatic bar off."""
-    if progress is None:
-        in_notebook = "ipykernel" in sys.modules and "TQDM_DISABLE" not in os.environ
-        progress = in_notebook or sys.stderr.isatty()
-    return {"disable": not progress}

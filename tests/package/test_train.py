@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlpinit import corpus, init, mlp, train
+from mlpinit import corpus, init, mlp, progress, train
 from mlpinit.params import Architecture, stack
 
 SEED = 2147483647
@@ -236,19 +236,19 @@ def test_evaluate_refuses_an_empty_split(splits):
         train.evaluate(params, empty)
 
 
-@pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
-def test_the_bar_is_shown_when_asked_for_and_never_in_a_pipe(splits, capsys, progress, shown):
+@pytest.mark.parametrize(("wanted", "shown"), [(True, True), (False, False), (None, False)])
+def test_the_bar_is_shown_when_asked_for_and_never_in_a_pipe(splits, capsys, wanted, shown):
     params, g = start(arch=SMALL)
-    train.sgd(params, splits.train, steps=3, generator=g, progress=progress)
+    train.sgd(params, splits.train, steps=3, generator=g, progress=wanted)
     assert ("3/3" in capsys.readouterr().err) == shown
 
 
 def test_a_notebook_shows_the_bar_and_a_build_does_not(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    assert train._bar(None) == {"disable": False}
+    assert progress.bar(None) == {"disable": False}
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    assert train._bar(None) == {"disable": True}
+    assert progress.bar(None) == {"disable": True}
 
 
 def test_a_stack_of_one_is_evaluated_as_its_network(splits):
