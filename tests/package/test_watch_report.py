@@ -31,7 +31,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def report(model):
-    with watch(model, every=2) as w:
+    with watch(model, every=2, window=1000) as w:
         for seed in range(80):
             model(data(32, 3, seed=seed))
     return w.report()
