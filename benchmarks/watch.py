@@ -109,16 +109,17 @@ def price(rounds: int) -> None:
         bare: list[float] = []
         held = {}
         for _ in range(rounds):
-            before = task.run()
             for every, found in ratios.items():
+                # Rows of a small layer wait, for up to 40 watched steps, to be counted together.
+                steps = task.steps if every == 1 or task.steps < 40 else task.steps * every // 2
+                before = task.run(steps)
                 with watch(task.model, every) as w:
-                    task.run(max(40, task.steps) if task.steps > 40 else every + 1)  # settle
-                    watched = task.run()
+                    task.run(max(every + 1, steps))  # settle
+                    watched = task.run(steps)
                     held[every] = w.nbytes()
-                after = task.run()
+                after = task.run(steps)
                 found.append(watched / ((before + after) / 2))
                 bare.append(before)
-                before = after
         for every, found in ratios.items():
             first = f"{name:26s}{statistics.median(bare) * 1e6:10.0f}" if every == 1 else " " * 36
             print(

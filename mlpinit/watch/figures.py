@@ -23,8 +23,9 @@ class Figures:
     - `flat_share`, `zero_slope_share`: (units,), the part of the rows where |f'| is under
       `SLOPE_CUT` of the function's largest slope, and where it is exactly 0
     - `zero_share`: (units,), the part of the rows where h is exactly 0; `size`: (units,), mean
-      |h|. These two, and for GELU and its like the smallest h and the exact zeros of the slope,
-      are None where `watch` would spend a pass on them; `audit` counts them all
+      |h|. These two, for ReLU the smallest z and h, and for GELU and its like the smallest h and
+      the exact zeros of the slope, are None where `watch` would spend a pass on them; `audit`
+      counts them all
     """
 
     n: int

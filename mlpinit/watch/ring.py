@@ -54,6 +54,7 @@ class Ring:
         self.cut = SLOPE_CUT * kind.max_slope
         self.sees_z = sees_z and (sizes or not kind.from_h)
         told = kind.f is not None and self.sees_z  # the extremes of z tell those of h
+        self.sees_least_z = self.sees_z and (sizes or not kind.steps)
         self.sees_largest = not told
         self.sees_smallest = not told or (kind.valley and sizes)
         self.counts_sloped = sizes or not kind.valley
@@ -84,7 +85,8 @@ class Ring:
             tops.append("slope")
         sums += ["zero"] if self.counts_zero else []
         sums += ["size"] if self.counts_size else []
-        tops += ["z largest", "z smallest"] if self.sees_z else []
+        tops += ["z largest"] if self.sees_z else []
+        tops += ["z smallest"] if self.sees_least_z else []
         tops += ["largest"] if self.sees_largest else []
         tops += ["smallest"] if self.sees_smallest else []
         return sums, tops
@@ -141,7 +143,7 @@ class Ring:
 
     def _pass(self, plan: Plan, z: Tensor, h: Tensor, f: Callable) -> None:
         """The sums and extremes of one piece, into a row of the ring."""
-        kind, dims = self.kind, plan.dims
+        kind, extreme = self.kind, plan.extreme
         features, rows, sums, tops = plan.room(self)
         wide = h if h.dtype is self.dtype else h.to(self.dtype)
         deviation = torch.sub(wide, plan.centre, out=rows[0])
@@ -154,7 +156,7 @@ class Ring:
             slope = kind.slope(z, h, f, rows[-1])  # the last row is room for it, and not summed
             slope = slope if slope.dtype is self.dtype else slope.to(self.dtype)
             torch.lt(slope, self.cut, out=rows[2])
-            torch.amax(slope, dims, out=tops[0])
+            extreme(torch.amax, slope, tops[0])
             row, top = 3, 1
             if self.counts_sloped:
                 torch.sign(slope, out=rows[3])
@@ -166,13 +168,15 @@ class Ring:
         torch.sum(features, plan.over, out=sums)
         if self.sees_z:
             z = z if z.dtype is self.dtype else z.to(self.dtype)
-            torch.amax(z, dims, out=tops[top])
-            torch.amin(z, dims, out=tops[top + 1])
-            top += 2
+            extreme(torch.amax, z, tops[top])
+            top += 1
+            if self.sees_least_z:
+                extreme(torch.amin, z, tops[top])
+                top += 1
         if self.sees_largest:
-            torch.amax(wide, dims, out=tops[top])
+            extreme(torch.amax, wide, tops[top])
         if self.sees_smallest:
-            torch.amin(wide, dims, out=tops[-1])
+            extreme(torch.amin, wide, tops[-1])
         if plan.folds:
             plan.fold(self)
 
@@ -234,11 +238,14 @@ class Ring:
             count["zero slope"] = n - count["sloped"]
         share = {name: total / n for name, total in count.items()}
         if not self.sees_largest:
-            high, low = (kind.f(top[f"z {end}"].to(self.native)) for end in ("largest", "smallest"))
+            ends = {
+                end: kind.f(top[f"z {end}"].to(self.native)).double()
+                for end in ("largest", "smallest")
+                if f"z {end}" in top
+            }
             if kind.valley:  # its largest value is at one of the ends, its least anywhere
-                top["largest"] = torch.maximum(high, low).double()
-            else:
-                top["largest"], top["smallest"] = high.double(), low.double()
+                ends = {"largest": torch.maximum(*ends.values())}
+            top.update(ends)
         mean = sums.mean.double().cpu()
         return Figures(
             n=n,

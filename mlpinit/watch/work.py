@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import gcd
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "Scratch", "Waiting", "pieces"]
 
-PIECE = 1 << 17  # entries worked on at a time
+PIECE = 1 << 17  # entries a thread works on at a time
 WAITING = 1 << 18  # entries of a small layer that wait to be worked on, at most
 ALL_WAITING = 1 << 22  # of all layers
 BLOCK = 1 << 16  # entries worked on at a time of what has waited
+LANES = 32  # columns that one step of an extreme works on: a width of a multiple is twice as fast
 FOLD = 8  # rows in a piece from which (N, units·positions) is the faster shape
 
 
@@ -117,7 +119,7 @@ class Waiting:
             return
         rows, examples = self.filled * self.shape[0], self.examples
         self.filled = self.examples = 0
-        size = max(1, BLOCK // ring.units)
+        size = max(1, BLOCK // ring.units // LANES * LANES)
         f = ring.kind.f
         for kept in zip(*(t[:rows].split(size) for t in self.held), strict=True):
             z = kept[0]
@@ -141,6 +143,10 @@ class Plan:
         self.dims = (0, 2) if h.ndim == 3 else (0,)
         self.over = tuple(d + 1 for d in self.dims)
         self.folds = h.ndim == 2 and h.size(1) != ring.units
+        self.beside = 1  # rows to put side by side for an extreme
+        if h.ndim == 2 and h.size(0) % (beside := LANES // gcd(LANES, h.size(1))) == 0:
+            self.beside = beside
+            self.side = ring.sums.new_empty(beside, h.size(1))
         self.space: Tensor | None = None
         self.views: tuple = ()
         self.centre = ring.reference.view(-1, 1) if h.ndim == 3 else ring.reference
@@ -166,6 +172,14 @@ class Plan:
             return *self.views, self.sums, self.top_rows
         return *self.views, *ring.rows[ring.filled]
 
+    def extreme(self, pick: Callable, t: Tensor, out: Tensor) -> None:
+        """`pick`, torch.amax or torch.amin, of a piece t over its rows."""
+        if self.beside == 1:
+            pick(t, self.dims, out=out)
+        else:
+            pick(t.reshape(-1, self.side.numel()), 0, out=self.side.view(-1))
+            pick(self.side, 0, out=out)
+
     def fold(self, ring: Ring) -> None:
         """Reduce over the positions, into a row of the ring."""
         sums, tops = ring.rows[ring.filled]
@@ -176,18 +190,21 @@ class Plan:
 
     def nbytes(self) -> int:
         """Bytes held of its own."""
-        return self.sums.nbytes + self.tops.nbytes + self.centre.nbytes if self.folds else 0
+        held = [self.side] if self.beside > 1 else []
+        held += [self.sums, self.tops, self.centre] if self.folds else []
+        return sum(t.nbytes for t in held)
 
 
 def pieces(z: Tensor, h: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """z and h in pieces of about `PIECE` entries, in the shapes that `Plan` works on."""
-    if h.ndim == 3 and h.size(0) >= FOLD and h[0].numel() * FOLD <= PIECE:
+    """z and h in pieces of about `PIECE` entries a thread, in the shapes that `Plan` works on."""
+    entries = PIECE * torch.get_num_threads()
+    if h.ndim == 3 and h.size(0) >= FOLD and h[0].numel() * FOLD <= entries:
         z, h = z.flatten(1), h.flatten(1)
     one = h[0].numel()
-    if h.ndim == 3 and one > PIECE:  # large images: some positions of one at a time
-        positions = max(1, PIECE // h.size(1))
+    if h.ndim == 3 and one > entries:  # large images: some positions of one at a time
+        positions = max(1, entries // h.size(1))
         for zs, hs in zip(z.split(1), h.split(1), strict=True):
             yield from zip(zs.split(positions, 2), hs.split(positions, 2), strict=True)
     else:
-        size = max(1, PIECE // one)
+        size = max(1, entries // one)
         yield from zip(z.split(size), h.split(size), strict=True)

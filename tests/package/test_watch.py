@@ -67,6 +67,7 @@ def agree(got, z, h, slope, max_slope, *, all_figures):
         torch.testing.assert_close(got.smallest, h64.amin(0), rtol=0, atol=1e-6)
     if got.z_largest is not None:
         assert torch.equal(got.z_largest, z.double().amax(0))
+    if got.z_smallest is not None:
         assert torch.equal(got.z_smallest, z.double().amin(0))
     # A kernel's last digit depends on how many numbers it is handed at a time.
     torch.testing.assert_close(got.largest_slope, slope.double().amax(0), rtol=1e-6, atol=1e-12)
@@ -87,6 +88,7 @@ def agree(got, z, h, slope, max_slope, *, all_figures):
         torch.testing.assert_close(got.centred_dormancy, want, rtol=1e-4, atol=1e-5)
         assert got.smallest is not None
         assert got.z_largest is not None
+        assert got.z_smallest is not None
         assert got.zero_slope_share is not None
 
 

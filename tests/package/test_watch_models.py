@@ -282,7 +282,7 @@ def test_in_place_calls_show_their_pre_activations():
         w.model(x)
     report = w.report()
     for name, scale in ((":relu", 2), (":elu", 4), (":hardtanh", 5)):
-        assert torch.equal(report[name].whole.z_smallest, (x * scale).amin(0).double())
+        assert torch.equal(report[name].whole.z_largest, (x * scale).amax(0).double())
     want = torch.tanh((x * 3).clamp(-5, 5)).amin(0).double()
     assert torch.equal(report[":tanh"].whole.smallest, want)
 
