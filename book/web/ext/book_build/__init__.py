@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +32,44 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", figures.describe, priority=100)
     app.connect("doctree-read", figures.add_dark_twins, priority=200)
     app.connect("build-finished", pages.redirect_to_root)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    set_up_mathematics(app)
+    set_up_assets(app)
+    safe = {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {**safe, "env_version": own_checksum()}
+
+
+def set_up_mathematics(app: Sphinx) -> None:
+    """Have formulas converted as pages are read, and written with their own font."""
+    from book_build import mathematics  # noqa: PLC0415
+
+    app.add_html_math_renderer(
+        "mathml", (mathematics.visit_inline, None), (mathematics.visit_display, None)
+    )
+    app.connect("config-inited", mathematics.choose_renderer)
+    # Before Sphinx copies titles and captions into lists of contents, at the default priority.
+    app.connect("doctree-read", mathematics.convert, priority=300)
+    app.connect("env-updated", mathematics.write_styles)
+    app.add_css_file("mathematics.css", priority=600)
+    app.add_js_file("scroll.js", priority=600)
+
+
+def set_up_assets(app: Sphinx) -> None:
+    """Have pages load what they use, in the order that draws them soonest."""
+    from docutils import nodes  # noqa: PLC0415
+
+    from book_build import assets  # noqa: PLC0415
+
+    app.connect("builder-inited", assets.write_theme)
+    app.connect("html-page-context", assets.defer_scripts, priority=900)
+    app.connect("build-finished", assets.check_icons)
+    html = (assets.visit_image, assets.depart_image)
+    app.add_node(nodes.image, override=True, html=html)
+
+
+def own_checksum() -> int:
+    """Sum up these modules: a change in one reads every page anew, for they made what is kept."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(path.read_bytes() for path in sources))
 
 
 def declare_parallel(app: Sphinx, _config: Config) -> None:
