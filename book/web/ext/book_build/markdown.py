@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "block", "blocks", "caption", "heading"]
 
-# What would be read as markup: brackets, tags, code, mathematics, emphasis; an underscore only
-# where a word begins or ends, for `block_size` is safe; marks of blocks only where a line begins.
-MARKUP = re.compile(r"[\\`*<$~\[\]]|(?<!\w)_|_(?!\w)")
+# What would be read as markup: code, emphasis, tags, mathematics; a bracket only where it would end
+# a link, for some viewers take \[1951\] for mathematics; an underscore only where a word begins or
+# ends, for block_size is safe; marks of blocks only where a line begins.
+MARKUP = re.compile(r"[\\`*<$~]|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
 BLOCK_MARK = re.compile(r"^(?:[#>+-]|\d+[.)])(?=\s|$)")
 
 Numbers = dict[str, tuple[int, ...]]
@@ -106,7 +107,14 @@ def _(node: nodes.math, page: Page) -> str:
 @inline.register
 def _(node: nodes.reference, page: Page) -> str:
     words, url = spans(node, page), address(node, page)
-    return f"[{words}]({url})" if url and words.strip() else words
+    if url and words.strip():
+        return f"[{words}]({url})"
+    return f"*{words}*" if names_a_page(node) else words
+
+
+def names_a_page(node: nodes.reference) -> bool:
+    """Tell whether the words of a reference are a title, as against a number or a name."""
+    return any({"std-ref", "doc"} & set(child["classes"]) for child in node.findall(nodes.inline))
 
 
 def address(node: nodes.Element, page: Page) -> str | None:
