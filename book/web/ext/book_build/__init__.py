@@ -19,18 +19,35 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the parts to Sphinx's events."""
     # Here, not above: `__main__` has something to settle before MyST-NB is loaded.
-    from book_build import execution, exercises, figures, pages  # noqa: PLC0415
+    from book_build import (  # noqa: PLC0415
+        execution,
+        exercises,
+        figures,
+        hosting,
+        launch,
+        notebooks,
+        pages,
+        times,
+    )
 
     execution.hash_what_runs()
     app.add_config_value("book_solutions", True, "env", bool)
+    app.add_config_value("book_repository", None, "html", (tuple, type(None)))
     app.add_directive("graded", exercises.Graded)
+    app.add_directive("execution-times", times.ExecutionTimes)
+    # Before the extensions that want an address, at the default priority of 500.
+    app.connect("config-inited", hosting.choose, priority=100)
     app.connect("config-inited", declare_parallel)
     app.connect("config-inited", execution.choose_cache)
     app.connect("builder-inited", exercises.records)
     app.connect("env-before-read-docs", execution.run_changed)
+    app.connect("env-before-read-docs", times.read_again, priority=600)
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)
     app.connect("doctree-read", figures.add_dark_twins, priority=200)
+    # After the theme has gathered its own buttons, at 501.
+    app.connect("html-page-context", notebooks.offer, priority=600)
+    app.connect("html-page-context", launch.offer, priority=600)
     app.connect("build-finished", pages.redirect_to_root)
     set_up_mathematics(app)
     set_up_assets(app)

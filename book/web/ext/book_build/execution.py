@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import sys
 import time
@@ -30,7 +32,14 @@ if TYPE_CHECKING:
     from sphinx.config import Config
     from sphinx.environment import BuildEnvironment
 
-__all__ = ["choose_cache", "figures_digest", "hash_what_runs", "run_changed"]
+__all__ = [
+    "choose_cache",
+    "executed",
+    "figures_digest",
+    "hash_what_runs",
+    "run_changed",
+    "run_of",
+]
 
 KEPT_CACHES = 2
 
@@ -112,6 +121,7 @@ def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None
     """
     candidates = [page for name in docnames if (page := read_page(env, name)) is not None]
     if not candidates:
+        note_runs(env, None, docnames, [])
         return
     cache = sound_cache(Path(env.mystnb_config.execution_cache_path))
     pages = [page for page in candidates if not is_cached(cache, page)]
@@ -133,6 +143,52 @@ def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None
             for page in running.values():
                 page.stop()
             raise
+    note_runs(env, cache, docnames, candidates)
+
+
+def note_runs(env: BuildEnvironment, cache: Any, docnames: list[str], pages: list[Page]) -> None:
+    """Keep with Sphinx's environment which stored run each page shows, and what is known of it."""
+    known = getattr(env, "book_runs", {})
+    runs = {name: run for name, run in known.items() if name in env.found_docs}
+    for name in docnames:
+        runs.pop(name, None)
+    for page in pages:
+        record = cache.match_cache_notebook(page.notebook)
+        data = record.data or {}
+        runs[page.docname] = {
+            "key": record.hashkey,
+            "created": f"{record.created:%Y-%m-%d %H:%M}",
+            "seconds": data.get("execution_seconds", 0.0),
+            "machine": data.get("machine", {}),
+        }
+    env.book_runs = runs
+
+
+def run_of(env: BuildEnvironment, docname: str) -> dict[str, Any] | None:
+    """Return what is known of the run that a page shows; None for a page of prose."""
+    return getattr(env, "book_runs", {}).get(docname)
+
+
+def executed(env: BuildEnvironment, docname: str) -> NotebookNode:
+    """Return the code cells of a page with their outputs, as they were stored."""
+    import nbformat  # noqa: PLC0415 (loaded by MyST-NB by now)
+
+    cache = Path(env.mystnb_config.execution_cache_path)
+    stored = cache / "executed" / run_of(env, docname)["key"] / "base.ipynb"
+    return nbformat.read(stored, as_version=4)
+
+
+def machine() -> dict[str, str]:
+    """Tell what cells run on here: the kind of machine, and the versions that figures depend on."""
+    version = importlib.metadata.version
+    packages = {name: version(name) for name in ("torch", "numpy", "matplotlib")}
+    system = f"{platform.system()} on {platform.machine()}"
+    return {
+        "system": system,
+        "processors": str(os.cpu_count()),
+        "Python": platform.python_version(),
+        **packages,
+    }
 
 
 def read_page(env: BuildEnvironment, docname: str) -> Page | None:
@@ -184,7 +240,7 @@ def store(cache: Any, page: Page) -> None:
     """Keep the executed cells where MyST-NB will look for them."""
     from jupyter_cache.base import CacheBundleIn  # noqa: PLC0415
 
-    data = {"execution_seconds": page.seconds}
+    data = {"execution_seconds": page.seconds, "machine": machine()}
     bundle = CacheBundleIn(page.notebook, str(page.path), data=data)
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
