@@ -26,9 +26,10 @@ __all__ = ["setup"]
 PAGE = "book/back/notation"
 CHAPTER = re.compile(r"book/part\d/")
 EVERYDAY = frozenset(
-    "accumulate audit birth example fold index margin parent rank reach recycling row site size "
-    "splits spread start target unbiased weight width window Kaiming LeCun Xavier".split()
+    "accumulate audit birth example fold gain index margin parent rank reach recycling row rung "
+    "site size splits spread start target unbiased unit weight width window".split()
 )
+SHORT = {"batch norm": "batch normalisation", "dead neuron": "dead unit"}
 # Terms are not sought in what is no running text, nor where a card would be cut off.
 PASSED_OVER = (nodes.table, nodes.figure, nodes.citation, nodes.footnote, nodes.title, nodes.topic)
 PASSED_OVER_CLASSES = {"objectives", "cell_output", "dropdown", "graded"}
@@ -65,16 +66,19 @@ def entries(env: BuildEnvironment) -> Iterator[tuple[str, nodes.paragraph]]:
             definition = paragraph.deepcopy()
             definition.rawsource = paragraph.rawsource or paragraph.astext()
             definition["ids"] = list(term["ids"])
-            while definition.children and is_pointer(definition[-1]):
-                definition.pop()
+            leave_out_chapters(definition)
             yield term.astext(), definition
 
 
-def is_pointer(node: nodes.Node) -> bool:
-    """Tell whether a node is one of the chapters at the end of an entry, or stands between two."""
-    if isinstance(node, addnodes.pending_xref):
-        return node["reftype"] == "ref"
-    return isinstance(node, nodes.Text) and node.astext().strip() in {"", ",", "and"}
+def leave_out_chapters(definition: nodes.paragraph) -> None:
+    """Drop the chapters that an entry names, and the commas between them at its end."""
+    for pointer in list(definition.findall(addnodes.pending_xref)):
+        if pointer["reftype"] == "ref":
+            definition.remove(pointer)
+    while definition.children and definition[-1].astext().strip() in {"", ",", "and"}:
+        definition.pop()
+    if definition.children and isinstance(definition[-1], nodes.Text):
+        definition[-1] = nodes.Text(definition[-1].rstrip())
 
 
 def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -84,16 +88,16 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
         return
     address = app.builder.get_relative_uri(page, PAGE)
     by_word = {term.lower(): term for term in known}
+    by_word |= {short: term for short, term in SHORT.items() if term in known}
     left = set(known)
-    patterns = {bold: pattern(known, bold) for bold in (False, True)}
+    patterns = {bold: pattern(by_word, bold) for bold in (False, True)}
     for text, bold in running_text(doctree):
         parts = list(split(text, bold, patterns[bold], by_word, left))
-        if len(parts) > 1 or isinstance(parts[0], Term):
-            for part in parts:
-                if isinstance(part, Term):
-                    definition = known[part["term"]]
-                    part["refuri"] = f"{address}#{definition['ids'][0]}"
-                    part["definition"] = definition
+        met = [part for part in parts if isinstance(part, Term)]
+        for term in met:
+            term["definition"] = definition = known[term["term"]]
+            term["refuri"] = f"{address}#{definition['ids'][0]}"
+        if met:
             text.parent.replace(text, parts)
 
 
