@@ -23,8 +23,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
         execution,
         exercises,
         figures,
+        glossary,
         hosting,
         launch,
+        look,
         notebooks,
         pages,
         times,
@@ -48,6 +50,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has gathered its own buttons, at 501.
     app.connect("html-page-context", notebooks.offer, priority=600)
     app.connect("html-page-context", launch.offer, priority=600)
+    glossary.setup(app)
+    look.setup(app)
     app.connect("build-finished", pages.redirect_to_root)
     set_up_mathematics(app)
     set_up_assets(app)

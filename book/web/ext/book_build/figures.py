@@ -14,10 +14,25 @@ from sphinx.util import logging
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["DARK_INK", "LIGHT_INK", "add_dark_twins", "describe"]
+__all__ = ["DARK_INK", "LIGHT_INK", "ON_DARK", "add_dark_twins", "describe"]
 
 LIGHT_INK = "#1f2933"
 DARK_INK = "#e6e9ed"
+# The hues of `mlpinit.plots`, lighter: thin and faint lines keep their contrast on a dark page.
+ON_DARK = {
+    LIGHT_INK: DARK_INK,
+    "#d55e00": "#f0782a",
+    "#bf8300": "#d99e1f",
+    "#3a95d0": "#7cc0f0",
+    "#0072b2": "#3b8fd9",
+    "#009473": "#1fb08e",
+    "#c46f9f": "#d98ab8",
+    "#858d96": "#a3abb4",
+}
+COLOUR = re.compile("|".join(ON_DARK))
+# Points in a figure's text, over its width in points: below this a telephone shows it too small.
+SMALLEST_LABEL = 12.5 / 470
+GLYPH_SCALE = re.compile(r"scale\((0\.\d+) -")
 PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
 
 logger = logging.getLogger(__name__)
@@ -81,11 +96,21 @@ def add_dark_twins(app: Sphinx, doctree: nodes.document) -> None:
             image["classes"].append("dark-light")
             continue
         dark = path.with_name(f"{path.stem}-dark.svg")
-        dark.write_text(svg.replace(LIGHT_INK, DARK_INK), encoding="utf-8")
+        dark.write_text(COLOUR.sub(lambda m: ON_DARK[m[0]], svg), encoding="utf-8")
         twin = image.deepcopy()
         twin["uri"] = image["uri"].removesuffix(".svg") + "-dark.svg"
         image["classes"].append("only-light")
         twin["classes"].append("only-dark")
-        box = nodes.container(classes=["light-and-dark"])
+        box = nodes.container(classes=["light-and-dark", *(["detailed"] if detailed(svg) else [])])
         image.parent.replace(image, box)
         box += [image, twin]
+
+
+def detailed(svg: str) -> bool:
+    """Tell whether a figure has labels too small for a telephone, which then lets it scroll.
+
+    Matplotlib draws glyphs at 100 units to the em, so a label of 10 points is scaled by 0.1.
+    """
+    labels = [100 * float(scale) for scale in GLYPH_SCALE.findall(svg)]
+    width = re.search(r'width="([\d.]+)pt"', svg)
+    return bool(labels and width) and min(labels) / float(width[1]) < SMALLEST_LABEL

@@ -1,0 +1,47 @@
+// What a style sheet cannot do; every page is whole without it.
+(() => {
+  // A box that scrolls can be reached and scrolled by keyboard.
+  const BOXES = ".bd-content :is(pre, table, .output, .math, .light-and-dark, .pst-scrollable-table-container)";
+  const reachable = () => {
+    for (const box of document.querySelectorAll(BOXES)) {
+      const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
+      if (scrolls && !box.hasAttribute("tabindex")) {
+        box.tabIndex = 0;
+        box.dataset.scrolls = "";
+        if (!/^(TABLE|PRE)$/.test(box.tagName)) box.setAttribute("role", "group");
+      } else if (!scrolls && "scrolls" in box.dataset) {
+        box.removeAttribute("tabindex");
+        box.removeAttribute("role");
+        delete box.dataset.scrolls;
+      }
+    }
+  };
+  addEventListener("load", reachable);
+  addEventListener("resize", reachable);
+  document.addEventListener("toggle", reachable, true);
+
+  // A definition stays inside the page; Escape puts it away.
+  const card = (event) => event.target.closest?.(".term");
+  const place = (event) => {
+    const tip = card(event)?.querySelector("[role=tooltip]");
+    if (!tip) return;
+    tip.style.translate = "";
+    const over = tip.getBoundingClientRect().right - document.documentElement.clientWidth + 12;
+    if (over > 0) tip.style.translate = `${-over}px`;
+  };
+  for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, place);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
+      term.dataset.put = "away";
+      const back = () => delete term.dataset.put;
+      term.addEventListener("pointerleave", back, { once: true });
+      term.addEventListener("focusout", back, { once: true });
+    }
+  });
+
+  // The sidebar, outside every landmark in the theme, is one.
+  const sidebar = document.getElementById("pst-primary-sidebar");
+  sidebar?.setAttribute("role", "complementary");
+  sidebar?.setAttribute("aria-label", "The book");
+})();
