@@ -29,7 +29,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)
     app.connect("doctree-read", figures.add_dark_twins, priority=200)
+    app.connect("html-page-context", pages.search_from_disk)
     app.connect("build-finished", pages.redirect_to_root)
+    app.connect("build-finished", pages.remove_stale_images)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
