@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+import browser
 import pytest
+from book_build import chromium
 from small_project import ROOT, VENV, Project, clean_environment, copy_project, new_project
 
 
@@ -33,3 +36,11 @@ def html() -> Path:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return ROOT / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str | None:
+    """The browser's path. Without one its tests are skipped, or with REQUIRE_BROWSER=1 fail."""
+    path = chromium.find()
+    browser.require(path, required=os.environ.get("REQUIRE_BROWSER") == "1")
+    return path

@@ -74,7 +74,7 @@ def test_edit_in_the_package_changes_the_figure(project: Project, built: Project
     page = project.page("chapter")
     assert "2.50" in page
     assert "1.50" not in page
-    assert set(project.figures()) > set(built.figures())
+    assert set(project.figures()) != set(built.figures())
 
 
 def test_cold_builds_agree_to_the_byte(built: Project, tmp_path: Path) -> None:
@@ -83,6 +83,16 @@ def test_cold_builds_agree_to_the_byte(built: Project, tmp_path: Path) -> None:
     assert again.figures() == built.figures()
     assert len(built.figures()) == 2
     assert again.page("chapter") == built.page("chapter")
+
+
+def test_figures_of_earlier_builds_are_removed(project: Project) -> None:
+    before = set(project.figures())
+    project.edit("mlpinit/constant.py", "1.5", "2.5")
+    assert project.make().returncode == 0
+    after = set(project.figures())
+    assert len(after) == len(before) == 2
+    assert after.isdisjoint(before)
+    assert all(f"_images/{name}" in project.page("chapter") for name in after)
 
 
 @pytest.mark.parametrize("moment", ["executing", "reading and writing"])

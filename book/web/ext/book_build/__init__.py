@@ -52,7 +52,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", launch.offer, priority=600)
     glossary.setup(app)
     look.setup(app)
+    app.connect("html-page-context", pages.search_from_disk)
     app.connect("build-finished", pages.redirect_to_root)
+    app.connect("build-finished", pages.remove_stale_images)
     set_up_mathematics(app)
     set_up_assets(app)
     safe = {"parallel_read_safe": True, "parallel_write_safe": True}

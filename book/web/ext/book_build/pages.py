@@ -1,14 +1,17 @@
-"""The page at the top of the built folder, which leads to the book's first page."""
+"""The built folder: its first page, its search page, and nothing left from earlier builds."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
+    from docutils import nodes
     from sphinx.application import Sphinx
 
-__all__ = ["redirect_to_root"]
+__all__ = ["redirect_to_root", "remove_stale_images", "search_from_disk"]
 
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
@@ -20,6 +23,7 @@ REDIRECT = """<!DOCTYPE html>
 <body><p><a href="{url}">{title}</a></p></body>
 </html>
 """
+IMAGE = re.compile(r"_images/([^\"'?#)\s]+)")
 
 
 def redirect_to_root(app: Sphinx, exception: Exception | None) -> None:
@@ -28,3 +32,26 @@ def redirect_to_root(app: Sphinx, exception: Exception | None) -> None:
         return
     page = REDIRECT.format(title=app.config.html_title, url=f"{app.config.root_doc}.html")
     Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
+
+
+def remove_stale_images(app: Sphinx, exception: Exception | None) -> None:
+    """Remove the figures of earlier builds: those that no page shows or links to."""
+    if exception is not None or app.builder.format != "html":
+        return
+    pages = [page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html")]
+    shown = {unquote(name) for page in pages for name in IMAGE.findall(page)}
+    for image in Path(app.outdir, "_images").glob("*"):
+        if image.is_file() and image.name not in shown:
+            image.unlink()
+
+
+def search_from_disk(
+    app: Sphinx,
+    pagename: str,
+    _template: str,
+    _context: dict[str, Any],
+    _doctree: nodes.document | None,
+) -> None:
+    """Give the search page the script that lets it work without a server."""
+    if pagename == "search":
+        app.add_js_file("search-from-disk.js")

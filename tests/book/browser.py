@@ -1,0 +1,149 @@
+"""Every page of the book, looked at once in a browser as a reader has it: from disk, offline.
+
+`survey` opens each page and writes down what is wrong with it, in each of the four views; the tests
+then read that record. Two browsers share the pages, for axe-core needs a second for a view.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from book_build import chromium
+from playwright.sync_api import BrowserContext, Page
+
+HEIGHT = 900
+WIDTHS = (1280, 390)
+THEMES = ("light", "dark")
+VIEWS = [(width, theme) for width in WIDTHS for theme in THEMES]
+IN_PAGE = Path(__file__).with_name("in_page.js").read_text(encoding="utf-8")
+NOT_A_FILE = re.compile(r"^(?!file:|data:|blob:|about:)")
+STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+# The theme makes boxes that scroll focusable 300 ms after the window has changed.
+SETTLED_MS = 400
+
+
+def require(path: str | None, *, required: bool) -> None:
+    """Skip the test without a browser, or fail it where one is required."""
+    if path is None:
+        reason = "no Chromium, Chrome or Edge: the pages are not tested as readers see them"
+        (pytest.fail if required else pytest.skip)(reason)
+
+
+@dataclass
+class Visit:
+    """What was wrong with one page: findings by what was looked at, and there by view."""
+
+    name: str
+    left: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    formulas: int = 0
+    unset: list[str] = field(default_factory=list)
+    sideways: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    on_light: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    violations: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    focus: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def listen(self, page: Page) -> None:
+        """Write down what the page asks for and complains of from now on."""
+
+        def failed(request: Any) -> None:
+            if not NOT_A_FILE.match(request.url):
+                self.missing.append(f"{request.url} ({request.failure})")
+
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                self.console.append(f"{message.type}: {message.text}")
+
+        def asked(request: Any) -> None:
+            if NOT_A_FILE.match(request.url):
+                self.left.append(request.url)
+
+        page.on("request", asked)
+        page.on("requestfailed", failed)
+        page.on("console", said)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+
+@contextmanager
+def offline(**options: Any) -> Iterator[BrowserContext]:
+    """A browser that reaches files and nothing else."""
+    options = {"viewport": {"width": WIDTHS[0], "height": HEIGHT}, **options}
+    with chromium.launch(offline=True, reduced_motion="reduce", **options) as context:
+        context.route(NOT_A_FILE, lambda route: route.abort())
+        context.add_init_script(IN_PAGE)
+        yield context
+
+
+def pages(html: Path) -> list[Path]:
+    """Every page that a reader can open, those that only redirect left out."""
+    found = [page for page in html.rglob("*.html") if "_static" not in page.parts]
+    return [page for page in found if b'http-equiv="refresh"' not in page.read_bytes()]
+
+
+def survey(html: Path) -> dict[str, Visit]:
+    """Visit every page, the longest first, in two browsers side by side."""
+    queue = deque(sorted(pages(html), key=lambda page: page.stat().st_size, reverse=True))
+
+    def walk() -> list[Visit]:
+        visits = []
+        with offline() as context:
+            while queue:
+                visits.append(visit(context, html, queue.popleft()))
+        return visits
+
+    with ThreadPoolExecutor(2) as pool:
+        walks = [pool.submit(walk) for _ in range(2)]
+    visits = [found for done in walks for found in done.result()]
+    return {found.name: found for found in sorted(visits, key=lambda found: found.name)}
+
+
+def visit(context: BrowserContext, html: Path, path: Path) -> Visit:
+    """Open a page as on a first visit, and look at it from every side."""
+    page = context.new_page()
+    found = Visit(path.relative_to(html).as_posix())
+    found.listen(page)
+    page.goto(path.as_uri())
+    page.add_style_tag(content=STILL)
+    page.evaluate(AXE_SCRIPT)
+    page.evaluate("inPage.mergeTokens()")
+    for width in WIDTHS:
+        page.evaluate("inPage.fold(true)")
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        page.wait_for_timeout(SETTLED_MS)
+        page.evaluate("inPage.fold(false)")
+        for theme in THEMES:
+            look(page, found, (width, theme))
+        found.focus[width] = walk_by_keyboard(page)
+    mathematics = page.evaluate("inPage.formulas()")
+    found.formulas, found.unset = mathematics["count"], mathematics["findings"]
+    page.evaluate("localStorage.clear(), sessionStorage.clear()")
+    page.close()
+    return found
+
+
+def look(page: Page, found: Visit, view: tuple[int, str]) -> None:
+    """Look at the page in one view: the system's colours change, and the page follows."""
+    page.emulate_media(color_scheme=view[1])
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{view[1]}'")
+    found.sideways[view] = page.evaluate("inPage.sideways()")
+    if view[1] == "dark":
+        found.on_light[view] = page.evaluate("inPage.picturesOnLight()")
+    found.violations[view] = page.evaluate("inPage.violations()")
+
+
+def walk_by_keyboard(page: Page) -> dict[str, Any]:
+    """Press Tab from the top of the page, as often as there are stops and a few times more."""
+    for _ in range(page.evaluate("inPage.followFocus()") + 5):
+        page.keyboard.press("Tab")
+    return page.evaluate("inPage.focusFindings()")

@@ -1,0 +1,152 @@
+// What the browser tests ask of an open page, from inside it. Findings are sentences that name the element.
+window.inPage = {
+  // Tag, id, classes and the first words: enough to find an element again.
+  name(element) {
+    const classes = [...element.classList].map((c) => `.${c}`).join("");
+    const words = (element.getAttribute("aria-label") || element.textContent).trim().replace(/\s+/g, " ");
+    const id = element.id ? `#${element.id}` : "";
+    return `<${element.localName}${id}${classes}> "${words.slice(0, 40)}"`;
+  },
+
+  shown(element) {
+    const box = element.getBoundingClientRect();
+    return box.width > 0 && box.height > 0 && element.checkVisibility({ visibilityProperty: true });
+  },
+
+  // Open, or close, whatever the page folds: hidden cells, hints, solutions.
+  fold(closed) {
+    document.querySelectorAll("details").forEach((box) => (box.open = !closed));
+    document.querySelectorAll("button.toggle-button").forEach((button) => {
+      if (button.classList.contains("toggle-button-hidden") !== closed) button.click();
+    });
+  },
+
+  formulas() {
+    const found = [...document.querySelectorAll("math")].filter((m) => m.closest("main"));
+    const raw = /\\\(|\\\[|\\(frac|sum|mathbb|sigma|partial|ldots|le|text)\b/;
+    const unset = [...document.querySelectorAll(".math")].filter(
+      (m) => raw.test(m.innerText) || !(m.localName === "math" || m.querySelector("math"))
+    );
+    return {
+      count: found.length,
+      findings: [
+        ...found.filter((m) => !this.shown(m)).map((m) => `empty formula ${this.name(m)}`),
+        ...unset.map((m) => `formula not set ${this.name(m)}`),
+      ],
+    };
+  },
+
+  // What sticks out of the page on the right, innermost boxes that scroll by themselves left out.
+  sideways() {
+    const width = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= width) return [];
+    const scrolls = (e) => getComputedStyle(e).overflowX !== "visible";
+    const out = [...document.body.querySelectorAll("*")].filter((element) => {
+      if (element.getBoundingClientRect().right <= width + 1 || !this.shown(element)) return false;
+      for (let box = element.parentElement; box !== document.body; box = box.parentElement)
+        if (scrolls(box)) return false;
+      return true;
+    });
+    const excess = document.documentElement.scrollWidth - width;
+    return out.slice(0, 5).map((e) => `${excess} px too wide, ${this.name(e)}`).concat(
+      out.length ? [] : [`${excess} px too wide`]
+    );
+  },
+
+  // The colour that is painted behind an element.
+  ground(element) {
+    for (let box = element; box; box = box.parentElement) {
+      const colour = getComputedStyle(box).backgroundColor;
+      if (!/^rgba\(.*, 0\)$/.test(colour)) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  },
+
+  isLight(colour) {
+    const [r, g, b] = colour.match(/[\d.]+/g).map(Number);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b > 110;
+  },
+
+  picturesOnLight() {
+    const pictures = [...document.querySelectorAll("main img, main svg")].filter((p) => this.shown(p));
+    const light = pictures.filter((p) => this.isLight(this.ground(p)));
+    return light.map((p) => `on ${this.ground(p)}: ${p.getAttribute("src") || this.name(p)}`);
+  },
+
+  // axe-core's time goes into thousands of coloured tokens. One of each look, by its own classes and
+  // those around it, stands for all that share it: the others become plain text of the same width.
+  mergeTokens() {
+    const seen = new Set();
+    document.querySelectorAll("pre span").forEach((token) => {
+      const around = [];
+      for (let box = token; box; box = box.parentElement)
+        around.push(box.localName, box.className, box.getAttribute("style"));
+      const look = around.join();
+      if (token.childElementCount || token.id || !seen.has(look)) seen.add(look);
+      else token.replaceWith(...token.childNodes);
+    });
+    document.querySelectorAll("pre").forEach((code) => code.normalize());
+  },
+
+  // The same for formulas, whose elements must stay: the first symbol of each look in each stays in sight.
+  repeatedSymbols() {
+    return [...document.querySelectorAll("math")].flatMap((formula) => {
+      const seen = new Set();
+      return [...formula.querySelectorAll("*")].filter((symbol) => {
+        if (symbol.childElementCount) return false;
+        const { color, fontSize, fontWeight } = getComputedStyle(symbol);
+        const look = [color, fontSize, fontWeight, this.ground(symbol)].join();
+        return seen.has(look) || !seen.add(look);
+      });
+    });
+  },
+
+  async violations() {
+    const repeated = this.repeatedSymbols();
+    repeated.forEach((symbol) => symbol.style.setProperty("visibility", "hidden", "important"));
+    const { violations } = await axe.run({ preload: false, resultTypes: ["violations"] });
+    repeated.forEach((symbol) => symbol.style.removeProperty("visibility"));
+    return violations
+      .filter((violation) => ["serious", "critical"].includes(violation.impact))
+      .flatMap((violation) =>
+        violation.nodes.map((node) => {
+          const why = [...node.any, ...node.all, ...node.none].map((check) => check.message);
+          return `${violation.id}: ${node.target.flat().join(" ")} (${why.join("; ")})`;
+        })
+      );
+  },
+
+  focusMark(element) {
+    const style = getComputedStyle(element);
+    const outline = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    return { outline, shadow: style.boxShadow };
+  },
+
+  // Prepare to follow the focus from the top: which stops there are, and how each looks without it.
+  async followFocus() {
+    document.body.tabIndex = -1;
+    document.body.focus();
+    document.body.removeAttribute("tabindex");
+    scrollTo(0, 0);
+    await new Promise((done) => setTimeout(done, 100)); // what comes and goes with scrolling does so
+    const stops = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+    this.stops = [...document.querySelectorAll(stops)].filter((e) => this.shown(e) && !e.disabled);
+    this.resting = new Map(this.stops.map((e) => [e, this.focusMark(e)]));
+    this.visited = [];
+    document.addEventListener("focusin", ({ target }) => {
+      this.visited.push([target, this.focusMark(target)]);
+    });
+    return this.stops.length;
+  },
+
+  focusFindings() {
+    const reached = new Map(this.visited);
+    const marked = (element, { outline, shadow }) =>
+      outline || (shadow !== "none" && shadow !== this.resting.get(element)?.shadow);
+    return {
+      first: this.visited.length ? this.name(this.visited[0][0]) : "nothing",
+      unreached: this.stops.filter((e) => !reached.has(e) && this.shown(e)).map((e) => this.name(e)),
+      unmarked: [...reached].filter(([e, mark]) => !marked(e, mark)).map(([e]) => this.name(e)),
+    };
+  },
+};

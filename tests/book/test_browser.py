@@ -1,0 +1,333 @@
+"""The pages as readers use them: from disk, offline, at two widths, light and dark, by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import browser
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import BrowserContext, Page
+
+pytestmark = pytest.mark.browser
+
+STOPS = {
+    "the skip link": "a[href='#main-content']",
+    "search": "button.search-button__button",
+    "the sidebar": "nav.bd-docs-nav a",
+    "links in the text": "article.bd-article p a",
+    "a copy button": "button.copybtn",
+    "a folded cell": "details > summary",
+    "a pager": "a.right-next, a.left-prev",
+}
+SHOWN = """(() => {
+  const { mode, theme } = document.documentElement.dataset;
+  return [mode, theme, inPage.isLight(inPage.ground(document.body))];
+})()"""
+PAINT = """
+window.painted = [];
+const paint = () => {
+  if (document.body) painted.push([document.documentElement.dataset.theme, inPage.ground(document.body)]);
+  requestAnimationFrame(paint);
+};
+requestAnimationFrame(paint);
+new MutationObserver((_, observer) => {
+  if (!document.body) return;
+  window.themeAtBody = document.documentElement.dataset.theme;
+  observer.disconnect();
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+@pytest.fixture(scope="module")
+def visits(chromium_path: str, html: Path) -> dict[str, browser.Visit]:
+    """What was found on each page, all of them visited once."""
+    return browser.survey(html)
+
+
+@pytest.fixture(scope="module")
+def context(chromium_path: str) -> Iterator[BrowserContext]:
+    with browser.offline(permissions=["clipboard-read", "clipboard-write"]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page of a reader who was never here before."""
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    yield page
+    page.evaluate("localStorage.clear(), sessionStorage.clear()")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def pages(html: Path) -> dict[Path, BeautifulSoup]:
+    found = browser.pages(html)
+    return {p: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in sorted(found)}
+
+
+def none(findings: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Fail with every finding, each with its page."""
+    lines = [f"{page}: {finding}" for page, found in findings for finding in found]
+    if lines:
+        pytest.fail(f"{len(lines)} findings\n" + "\n".join(lines), pytrace=False)
+
+
+def with_element(pages: dict[Path, BeautifulSoup], selector: str) -> Path:
+    """The first page that has such an element."""
+    found = next((path for path, soup in pages.items() if soup.select_one(selector)), None)
+    assert found is not None, f"no page has {selector}"
+    return found
+
+
+def test_a_browser_that_is_missing_is_said_or_is_a_failure() -> None:
+    with pytest.raises(pytest.skip.Exception, match="Chromium"):
+        browser.require(None, required=False)
+    with pytest.raises(pytest.fail.Exception, match="Chromium"):
+        browser.require(None, required=True)
+    browser.require("/usr/bin/chromium", required=True)
+
+
+# Every page, opened from disk without a network
+
+
+def test_no_request_leaves(visits: dict[str, browser.Visit]) -> None:
+    none((name, visit.left) for name, visit in visits.items())
+
+
+def test_no_file_is_missing(visits: dict[str, browser.Visit]) -> None:
+    none((name, visit.missing) for name, visit in visits.items())
+
+
+def test_no_script_fails_or_complains(visits: dict[str, browser.Visit]) -> None:
+    none((name, [*visit.errors, *visit.console]) for name, visit in visits.items())
+
+
+def test_mathematics_is_set(visits: dict[str, browser.Visit]) -> None:
+    none((name, visit.unset) for name, visit in visits.items())
+    chapters = {n: v.formulas for n, v in visits.items() if n.startswith("book/part")}
+    assert chapters
+    assert [name for name, formulas in chapters.items() if formulas == 0] == []
+
+
+def test_images_are_told_in_sentences(html: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    def poor(soup: BeautifulSoup) -> list[str]:
+        images = soup.select("article img, main img")
+        alts = {image["src"]: image.get("alt", "").strip() for image in images}
+        return [
+            f"{source} is told as '{alt}'"
+            for source, alt in alts.items()
+            if len(alt.split()) < 4 or not alt.endswith(".")
+        ]
+
+    none((str(path.relative_to(html)), poor(soup)) for path, soup in pages.items())
+
+
+def test_figures_have_captions(html: Path, pages: dict[Path, BeautifulSoup]) -> None:
+    def bare(soup: BeautifulSoup) -> list[str]:
+        in_figures = {id(image) for image in soup.select("figure:has(figcaption) img")}
+        captions = soup.select("figure figcaption .caption-text")
+        return [
+            *(
+                f"no caption: {i['src']}"
+                for i in soup.select("main img")
+                if id(i) not in in_figures
+            ),
+            *(f"empty caption: {c}" for c in captions if len(c.get_text().split()) < 4),
+        ]
+
+    none((str(path.relative_to(html)), bare(soup)) for path, soup in pages.items())
+
+
+# Every page, in each view
+
+
+@pytest.mark.parametrize("view", browser.VIEWS)
+def test_page_does_not_move_sideways(
+    visits: dict[str, browser.Visit], view: tuple[int, str]
+) -> None:
+    none((name, visit.sideways[view]) for name, visit in visits.items())
+
+
+@pytest.mark.parametrize("view", [view for view in browser.VIEWS if view[1] == "dark"])
+def test_no_picture_stands_in_a_light_box(
+    visits: dict[str, browser.Visit], view: tuple[int, str]
+) -> None:
+    none((name, visit.on_light[view]) for name, visit in visits.items())
+
+
+@pytest.mark.parametrize("view", browser.VIEWS)
+def test_axe_finds_nothing_serious(visits: dict[str, browser.Visit], view: tuple[int, str]) -> None:
+    none((name, visit.violations[view]) for name, visit in visits.items())
+
+
+# By keyboard
+
+
+@pytest.mark.parametrize("width", browser.WIDTHS)
+def test_keyboard_reaches_everything(visits: dict[str, browser.Visit], width: int) -> None:
+    none((name, visit.focus[width]["unreached"]) for name, visit in visits.items())
+    first = {name: visit.focus[width]["first"] for name, visit in visits.items()}
+    assert {name: stop for name, stop in first.items() if "Skip to main content" not in stop} == {}
+
+
+@pytest.mark.parametrize("width", browser.WIDTHS)
+def test_focus_is_seen(visits: dict[str, browser.Visit], width: int) -> None:
+    none((name, visit.focus[width]["unmarked"]) for name, visit in visits.items())
+
+
+def test_stops_of_a_chapter_are_what_they_should_be(
+    page: Page, pages: dict[Path, BeautifulSoup]
+) -> None:
+    page.goto(with_element(pages, "details > summary").as_uri())
+    page.wait_for_timeout(browser.SETTLED_MS)
+    for _ in range(page.evaluate("inPage.followFocus()")):
+        page.keyboard.press("Tab")
+    reached = {
+        stop: page.evaluate("(s) => inPage.visited.some(([e]) => e.matches(s))", selector)
+        for stop, selector in STOPS.items()
+    }
+    assert reached == dict.fromkeys(STOPS, True)
+
+
+@pytest.mark.parametrize("opener", ["Enter", "Space"])
+@pytest.mark.parametrize(
+    "fold",
+    [
+        ("details > summary", "(fold) => fold.parentElement.open"),
+        (
+            "button.toggle-button",
+            "(fold) => !fold.parentElement.classList.contains('toggle-hidden')",
+        ),
+    ],
+    ids=["cell", "admonition"],
+)
+def test_what_is_folded_opens_and_closes(
+    page: Page, pages: dict[Path, BeautifulSoup], opener: str, fold: tuple[str, str]
+) -> None:
+    selector, is_open = fold
+    source = "details > summary" if selector.startswith("details") else ".toggle, .dropdown"
+    page.goto(with_element(pages, f"main :is({source})").as_uri())
+    page.locator(selector).first.wait_for()
+    button = page.locator(selector).first
+    before = button.evaluate(is_open)
+    for expected in (not before, before):
+        button.focus()
+        page.keyboard.press(opener)
+        assert button.evaluate(is_open) == expected
+
+
+def test_sidebar_opens_and_closes_on_a_phone(page: Page, html: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": browser.HEIGHT})
+    page.goto(chapter(html).as_uri())
+    entry = page.locator("nav.bd-docs-nav a").first
+    assert not entry.is_visible()
+    page.locator("button.primary-toggle").focus()
+    page.keyboard.press("Enter")
+    entry.wait_for(state="visible")
+    page.keyboard.press("Escape")
+    entry.wait_for(state="hidden")
+
+
+# What a page does when it is used
+
+
+def chapter(html: Path) -> Path:
+    """A chapter in the middle, with one before and one after it."""
+    chapters = sorted(html.glob("book/part*/*.html"))
+    return chapters[len(chapters) // 2]
+
+
+@pytest.mark.parametrize("opener", ["a button", "the keyboard"])
+def test_search_works_from_disk(page: Page, html: Path, opener: str) -> None:
+    troubles = browser.Visit("search.html")
+    page.goto(chapter(html).as_uri())
+    if opener == "a button":
+        page.locator("button.search-button__button:visible").first.click()
+    else:
+        page.keyboard.press("Control+k")
+    page.locator("input[name=q]:focus").wait_for()
+    troubles.listen(page)
+    page.keyboard.type("saturated")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=saturated")
+    page.locator("#search-results .search-summary", has_text="page").wait_for()
+    results = page.locator("#search-results li a")
+    assert results.count() > 3
+    assert [*troubles.errors, *troubles.console, *troubles.missing] == []
+    results.first.click()
+    page.wait_for_url("**/book/**")
+    assert "saturated" in page.locator("main").inner_text().lower()
+
+
+def test_search_says_when_it_finds_nothing(page: Page, html: Path) -> None:
+    page.goto(f"{(html / 'search.html').as_uri()}?q=xylophone")
+    page.locator("#search-results .search-summary", has_text="did not match").wait_for()
+
+
+def test_copy_buttons_copy_their_cell(page: Page, pages: dict[Path, BeautifulSoup]) -> None:
+    page.goto(with_element(pages, "div.cell_input").as_uri())
+    page.locator("button.copybtn").first.wait_for()
+    cells = [c for c in page.locator("div.cell_input").all() if c.is_visible()]
+    assert cells
+    for cell in cells:
+        cell.hover()
+        cell.locator("button.copybtn").click()
+        code = cell.locator("pre").text_content()
+        page.wait_for_function(
+            "async (code) => (await navigator.clipboard.readText()).trim() === code.trim()",
+            arg=code,
+        )
+
+
+def test_theme_is_switched_and_remembered(page: Page, html: Path) -> None:
+    page.goto(chapter(html).as_uri())
+    button = page.locator("button.theme-switch-button:visible").first
+    grounds = {}
+    for _ in range(3):
+        button.click()
+        mode, theme, light = page.evaluate(SHOWN)
+        grounds[mode] = (theme, light)
+    assert grounds["light"] == ("light", True)
+    assert grounds["dark"] == ("dark", False)
+    while page.evaluate(SHOWN)[0] != "dark":
+        button.click()
+    page.locator("a.right-next").click()
+    page.wait_for_load_state()
+    assert page.evaluate(SHOWN) == ["dark", "dark", False]
+
+
+@pytest.mark.parametrize("stored", ["", "light", "dark"])
+@pytest.mark.parametrize("system", browser.THEMES)
+def test_page_appears_in_its_colours_at_once(
+    page: Page, html: Path, system: str, stored: str
+) -> None:
+    expected = stored or system
+    page.emulate_media(color_scheme=system)
+    if stored:
+        page.goto((html / "search.html").as_uri())
+        page.evaluate(f"localStorage.mode = localStorage.theme = '{stored}'")
+    page.add_init_script(PAINT)
+    page.goto(chapter(html).as_uri())
+    assert page.evaluate("themeAtBody") == expected, "data-theme when the page's body begins"
+    page.wait_for_function("painted.length > 2")
+    light = page.evaluate("painted.map(([theme, ground]) => [theme, inPage.isLight(ground)])")
+    assert {tuple(frame) for frame in light} == {(expected, expected == "light")}
+
+
+def test_previous_and_next_lead_through_the_book(page: Page, html: Path) -> None:
+    start = chapter(html).as_uri()
+    page.goto(start)
+    title = page.locator("a.right-next .prev-next-title").inner_text()
+    page.locator("a.right-next").click()
+    page.wait_for_function("(start) => location.href !== start", arg=start)
+    assert title.split()[-1] in page.locator("article h1").inner_text()
+    page.locator("a.left-prev").click()
+    page.wait_for_url(start)
+
+
+def test_top_page_leads_to_the_book(page: Page, html: Path) -> None:
+    page.goto((html / "index.html").as_uri())
+    page.wait_for_url("**/book/index.html")
