@@ -53,8 +53,9 @@ test: $(PACKAGE)  ## lint, then run every test
 	@$(PY) -m ruff format --check
 	@VENV=$(abspath $(VENV)) $(PY) -m pytest --cov
 
-lab: $(PACKAGE)  ## open the book's chapters in JupyterLab
-	@$(PY) -m jupyter lab --notebook-dir=book
+lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
+		$(PY) -m jupyter lab --notebook-dir=book $(LAB)
 
 serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
@@ -79,7 +80,7 @@ gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@cd _build/autograder && $(abspath $(PY)) -m zipfile -c ../autograder.zip *
 	@echo "Upload _build/autograder.zip"
 
-lock:  ## resolve requirements.txt anew from pyproject.toml
+lock:  ## resolve requirements.txt, and Binder's, anew from pyproject.toml
 	@$(PYTHON) -m venv _build/lock && _build/lock/bin/python -m pip install --quiet uv
 	@_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 		--no-header --no-annotate --no-emit-index-url --upgrade \
@@ -87,7 +88,15 @@ lock:  ## resolve requirements.txt anew from pyproject.toml
 	@{ echo '# Made by `make lock`: what the book is built and tested with, on Linux, macOS and Windows,'; \
 	   echo '# Python 3.11 to 3.13. CUDA packages are left out: the book needs the CPU build of torch only.'; \
 	   grep -vE '^(cuda-|nvidia-|triton=)' _build/lock/all.txt; } > _build/lock/requirements.txt
+	@_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --constraint _build/lock/requirements.txt \
+		--extra lab pyproject.toml --output-file _build/lock/lab.txt
+	@{ echo '# Made by `make lock`: the lines of requirements.txt that running a chapter takes; torch, which'; \
+	   echo '# is to come from its own index, and the package are installed by postBuild.'; \
+	   awk -F == 'NR == FNR { needed[$$1] = $$1 != "torch"; next } needed[$$1]' \
+		_build/lock/lab.txt _build/lock/requirements.txt; } > _build/lock/binder.txt
 	@mv _build/lock/requirements.txt requirements.txt
+	@mv _build/lock/binder.txt binder/requirements.txt
 
 clean:  ## remove what was built, the execution cache too
 	@rm -rf _build conf.py
