@@ -77,7 +77,8 @@ ITALICS = {
     if unicodedata.decomposition(x)
 } | {"h": "ℎ"}
 TYPESET = {"*": "∗", "~": "∼", "·": "⋅"}
-ACCENTS = {"^": "^", "¯": "¯", "~": "~", "→": "→", "˙": "˙", "¨": "¨", "―": "‾"}
+ACCENTS = {"^": "ˆ", "¯": "ˉ", "~": "˜", "→": "→", "˙": "˙", "¨": "¨", "―": "‾"}
+PRIMES = "′″‴⁗"
 SCRIPTED = {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
 PARTS = dict.fromkeys(("mfrac", "mroot", *SCRIPTED), 2) | {"msubsup": 3, "munderover": 3}
 LIMITS = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
@@ -122,8 +123,9 @@ def characters(formula: str) -> set[str]:
     A single letter is drawn in italics, which are characters of their own.
     """
     drawn = re.sub(r"<annotation.*?</annotation>", "", formula, flags=re.DOTALL)
-    letters = re.findall(r"<mi>(.)</mi>", drawn)
-    return set(html.unescape(re.sub(r"<[^>]*>", "", drawn))) | {ITALICS.get(x, x) for x in letters}
+    letters = {ITALICS.get(x, x) for x in re.findall(r"<mi>(.)</mi>", drawn)}
+    roots = set("√" if re.search(r"<(msqrt|mroot)", drawn) else "")
+    return set(html.unescape(re.sub(r"<[^>]*>", "", drawn))) | letters | roots
 
 
 def read(tex: str, *, display: bool) -> Element:
@@ -267,18 +269,47 @@ def scripted(element: Element, style: Style) -> Element:
     """Settle a base with its scripts, its limits, its accent or its brace."""
     base, first = settle(element[0], style), element[1]
     new = Element(element.tag)
-    new.append(base)
     if first.tag == "mo" and element.tag == "mover" and first.text in ACCENTS:
         stretchy = "true" if first.text == "―" else "false"
         new.attrib.update(accent="true", kind=str(ORD))
-        new.append(leaf("mo", ACCENTS[first.text], stretchy=stretchy))
-    elif first.tag == "mo" and first.text == "⏟":
+        new.extend([base, leaf("mo", ACCENTS[first.text], stretchy=stretchy)])
+        return new
+    if first.tag == "mo" and first.text == "⏟":
         new.set("kind", str(ORD))
-        new.append(leaf("mo", "⏟", stretchy="true"))
-    else:
-        if base.tag == "mo" and kind_of(base) == OP:
-            new.tag = LIMITS.get(new.tag, new.tag)
-        new.extend([settle(script, style.smaller) for script in element[1:]])
+        new.extend([base, leaf("mo", "⏟", stretchy="true")])
+        return new
+    if base.tag == "mo" and kind_of(base) == OP:
+        new.tag = LIMITS.get(new.tag, new.tag)
+    elif base.get("stretchy") == "true":
+        base = side_by_side([base], kind_of(base))  # it grows only where it stands in a row
+    return with_primes(new, base, [settle(script, style.smaller) for script in element[1:]])
+
+
+def with_primes(new: Element, base: Element, scripts: list[Element]) -> Element:
+    """Fill `new`, a prime beside its base: the font's is made to stand there, not to be raised."""
+    above = scripts[-1]
+    prime = above[0] if above.tag == "mrow" and len(above) else above
+    if new.tag not in {"msup", "msubsup"} or prime.tag not in {"mi", "mo"}:
+        prime = None
+    if prime is None or prime.text not in tuple(PRIMES):
+        new.extend([base, *scripts])
+        return new
+    kind = kind_of(base)
+    rest = side_by_side(list(above)[1:], ORD) if above is not prime else None
+    below = scripts[:-1]
+    primed = side_by_side([base, prime, *([space(-3)] if below else [])], kind)
+    if rest is None and not below:
+        return primed
+    left = [*below, *([rest] if rest is not None else [])]
+    new.tag = "msubsup" if len(left) == 2 else "msub" if below else "msup"
+    new.extend([primed, *left])
+    return new
+
+
+def side_by_side(parts: list[Element], kind: int) -> Element:
+    """Put settled elements in a row."""
+    new = Element("mrow", kind=str(kind))
+    new.extend(parts)
     return new
 
 
@@ -307,9 +338,7 @@ def row(element: Element, style: Style) -> Element:
     if len(parts) == 1:
         parts[0].set("kind", str(ORD))
         return parts[0]
-    new = Element("mrow", kind=str(INNER if fenced else ORD))
-    new.extend(parts)
-    return new
+    return side_by_side(parts, INNER if fenced else ORD)
 
 
 def spaced(elements: Iterable[Element], style: Style, before: int | None = None) -> list[Element]:
