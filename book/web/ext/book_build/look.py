@@ -26,9 +26,9 @@ SCHEME = """\
   const page = document.documentElement.dataset;
   let chosen = "auto";
   try { chosen = localStorage.getItem("mode") || "auto"; } catch { }
-  const dark = chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   page.mode = chosen;
-  page.theme = dark ? "dark" : "light";
+  page.theme = chosen === "auto" ? system : chosen;
 })();"""
 
 ICONS = (
@@ -70,7 +70,7 @@ def complete_head(
 
 
 def open_citation(translator: HTML5Translator, node: nodes.citation) -> None:
-    """Begin an entry of the references: an item of a plain list, which every reader can read out."""
+    """Begin an entry of the references: an item of a plain list."""
     if not isinstance(neighbour(node, -1), nodes.citation):
         translator.body.append('<ul class="citation-list">\n')
     translator.body.append(translator.starttag(node, "li", CLASS="citation"))
