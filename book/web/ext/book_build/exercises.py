@@ -65,6 +65,7 @@ class Graded(SphinxDirective):
             raise self.error(f"there is no exercise {number}; there are {', '.join(known)}")
         lines = self.lines(known[number])
         box = nodes.container(classes=["graded"])
+        self.set_source_info(box)
         self.state.nested_parse(StringList(lines, self.env.docname), self.content_offset, box)
         return [box]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from book_build import execution, hosting, notebooks
+from book_build import hosting, notebooks
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -44,7 +44,7 @@ def offer(
 ) -> None:
     """Put the buttons before the others on a page with cells, if its repository is known."""
     repository = hosting.of(app.config)
-    if repository is None or doctree is None or execution.run_of(app.env, docname) is None:
+    if repository is None or doctree is None or not notebooks.has_notebook(app, docname):
         return
     buttons = [button("Binder", "fas fa-flask", binder(repository, docname))]
     if url := colab(repository, docname):

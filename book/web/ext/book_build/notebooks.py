@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
     from sphinx.application import Sphinx
 
-__all__ = ["FOLDER", "address", "offer"]
+__all__ = ["FOLDER", "address", "has_notebook", "offer"]
 
 FOLDER = "notebooks"
 GLUED = "application/papermill.record/"
@@ -48,11 +48,16 @@ def address(docname: str) -> str:
     return f"{FOLDER}/{docname.removeprefix('book/')}.ipynb"
 
 
+def has_notebook(app: Sphinx, docname: str) -> bool:
+    """Tell whether a page has cells, and pages are built one by one and not into a single file."""
+    return app.builder.name == "html" and execution.run_of(app.env, docname) is not None
+
+
 def offer(
     app: Sphinx, docname: str, _template: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
     """Write the page's notebook, and put it first among the downloads that the theme offers."""
-    if doctree is None or execution.run_of(app.env, docname) is None:
+    if doctree is None or not has_notebook(app, docname):
         return
     path = Path(app.outdir, address(docname))
     path.parent.mkdir(parents=True, exist_ok=True)

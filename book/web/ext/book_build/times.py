@@ -63,10 +63,10 @@ def machines_table(runs: dict[str, dict[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for machine in machines for name in machine))
     if not names:
         return []
-    title = ["| | ", *(["executed with"] if len(machines) == 1 else places(runs, machines))]
+    titles = ["executed with"] if len(machines) == 1 else places(runs, machines)
     rows = [[name, *(machine.get(name, "not recorded") for machine in machines)] for name in names]
     return [
-        " | ".join(title) + " |",
+        "| | " + " | ".join(titles) + " |",
         "|---|" + "---|" * len(machines),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]

@@ -1,0 +1,59 @@
+"""The page on what was executed tells of the runs, not of the builds."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from bs4 import BeautifulSoup
+from small_project import Project
+
+LONG_AGO = "2020-02-03 04:05"
+
+
+def test_times_are_those_of_the_kept_run_until_it_is_run_again(project: Project) -> None:
+    page = project.root / "book" / "prose.md"
+    page.write_text(f"{page.read_text()}\n```{{execution-times}}\n```\n")
+    age_runs(project)
+    forget_pages(project)
+    assert project.make().returncode == 0
+    pages, machine = tables(project)
+    assert pages[1][:2] == ["A chapter", LONG_AGO]
+    assert 0 < float(pages[1][2]) < 120
+    assert pages[2] == ["all 1 pages", "", pages[1][2]]
+    made = {row[0]: row[1] for row in machine[1:]}
+    assert made["Python"] == platform.python_version()
+    assert made["torch"] == version("torch")
+    assert made["processors"] == str(os.cpu_count())
+
+    project.edit("book/chapter.md", "The line ends", "The straight line ends")
+    assert project.make().returncode == 0
+    assert tables(project)[0] == pages
+
+    project.edit("book/chapter.md", "fig, ax =", "figure, ax =")
+    assert project.make().returncode == 0
+    (_, row, _), _ = tables(project)
+    ran = datetime.strptime(row[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - ran).total_seconds()) < 600
+
+
+def tables(project: Project) -> list[list[list[str]]]:
+    page = BeautifulSoup(project.page("prose"), "html.parser")
+    return [
+        [[cell.get_text(strip=True) for cell in row.select("th, td")] for row in table.select("tr")]
+        for table in page.select(".execution-times table")
+    ]
+
+
+def age_runs(project: Project) -> None:
+    (database,) = (project.root / "_build" / "executed").rglob("global.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE nbcache SET created = ?", (f"{LONG_AGO}:00.000000",))
+    connection.close()
+
+
+def forget_pages(project: Project) -> None:
+    (project.root / "_build" / ".unfinished").touch()
