@@ -38,9 +38,13 @@ def html() -> Path:
     return ROOT / "_build" / "html"
 
 
-@pytest.fixture(scope="session")
-def chromium_path() -> str | None:
-    """The browser's path. Without one its tests are skipped, or with REQUIRE_BROWSER=1 fail."""
-    path = chromium.find()
-    browser.require(path, required=os.environ.get("REQUIRE_BROWSER") == "1")
-    return path
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that open a browser; where there is none, leave them out and say so."""
+    reason = browser.why_left_out(chromium.find(), os.environ)
+    for item in items:
+        if not {"visits", "context"} & set(getattr(item, "fixturenames", ())):
+            continue
+        item.add_marker("browser")
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import browser
 import pytest
+from book_build import chromium
 from bs4 import BeautifulSoup
 from playwright.sync_api import BrowserContext, Page
-
-pytestmark = pytest.mark.browser
 
 STOPS = {
     "the skip link": "a[href='#main-content']",
@@ -28,7 +27,8 @@ SHOWN = """(() => {
 PAINT = """
 window.painted = [];
 const paint = () => {
-  if (document.body) painted.push([document.documentElement.dataset.theme, inPage.ground(document.body)]);
+  const { theme } = document.documentElement.dataset;
+  if (document.body) painted.push([theme, inPage.ground(document.body)]);
   requestAnimationFrame(paint);
 };
 requestAnimationFrame(paint);
@@ -41,13 +41,13 @@ new MutationObserver((_, observer) => {
 
 
 @pytest.fixture(scope="module")
-def visits(chromium_path: str, html: Path) -> dict[str, browser.Visit]:
+def visits(html: Path) -> dict[str, browser.Visit]:
     """What was found on each page, all of them visited once."""
     return browser.survey(html)
 
 
 @pytest.fixture(scope="module")
-def context(chromium_path: str) -> Iterator[BrowserContext]:
+def context() -> Iterator[BrowserContext]:
     with browser.offline(permissions=["clipboard-read", "clipboard-write"]) as opened:
         yield opened
 
@@ -82,12 +82,15 @@ def with_element(pages: dict[Path, BeautifulSoup], selector: str) -> Path:
     return found
 
 
-def test_a_browser_that_is_missing_is_said_or_is_a_failure() -> None:
-    with pytest.raises(pytest.skip.Exception, match="Chromium"):
-        browser.require(None, required=False)
-    with pytest.raises(pytest.fail.Exception, match="Chromium"):
-        browser.require(None, required=True)
-    browser.require("/usr/bin/chromium", required=True)
+def test_a_browser_that_is_missing_is_said_or_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "no Chromium" in browser.why_left_out(None, {})
+    assert browser.why_left_out(None, {"REQUIRE_BROWSER": "1"}) is None
+    assert browser.why_left_out("/usr/bin/chromium", {}) is None
+    monkeypatch.setattr(chromium, "find", lambda: None)
+    with pytest.raises(RuntimeError, match="no Chromium"), browser.offline():
+        pass
 
 
 # Every page, opened from disk without a network
@@ -181,7 +184,7 @@ def test_focus_is_seen(visits: dict[str, browser.Visit], width: int) -> None:
 def test_stops_of_a_chapter_are_what_they_should_be(
     page: Page, pages: dict[Path, BeautifulSoup]
 ) -> None:
-    page.goto(with_element(pages, "details > summary").as_uri())
+    page.goto(with_element(pages, "main:has(.cell > details):has(.cell > .cell_input)").as_uri())
     page.wait_for_timeout(browser.SETTLED_MS)
     for _ in range(page.evaluate("inPage.followFocus()")):
         page.keyboard.press("Tab")
@@ -192,31 +195,21 @@ def test_stops_of_a_chapter_are_what_they_should_be(
     assert reached == dict.fromkeys(STOPS, True)
 
 
-@pytest.mark.parametrize("opener", ["Enter", "Space"])
-@pytest.mark.parametrize(
-    "fold",
-    [
-        ("details > summary", "(fold) => fold.parentElement.open"),
-        (
-            "button.toggle-button",
-            "(fold) => !fold.parentElement.classList.contains('toggle-hidden')",
-        ),
-    ],
-    ids=["cell", "admonition"],
-)
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+@pytest.mark.parametrize("box", ["div.cell > details", ".admonition.dropdown"])
 def test_what_is_folded_opens_and_closes(
-    page: Page, pages: dict[Path, BeautifulSoup], opener: str, fold: tuple[str, str]
+    page: Page, pages: dict[Path, BeautifulSoup], box: str, key: str
 ) -> None:
-    selector, is_open = fold
-    source = "details > summary" if selector.startswith("details") else ".toggle, .dropdown"
-    page.goto(with_element(pages, f"main :is({source})").as_uri())
-    page.locator(selector).first.wait_for()
-    button = page.locator(selector).first
-    before = button.evaluate(is_open)
+    page.goto(with_element(pages, "main .admonition.dropdown").as_uri())
+    switch = page.locator(f"main {box} :is(summary, button.toggle-button)").first
+    switch.wait_for()
+    is_open = "(s) => s.closest('details, .admonition').lastElementChild"
+    is_open = f"{is_open}.checkVisibility({{ visibilityProperty: true }})"
+    before = switch.evaluate(is_open)
     for expected in (not before, before):
-        button.focus()
-        page.keyboard.press(opener)
-        assert button.evaluate(is_open) == expected
+        switch.focus()
+        page.keyboard.press(key)
+        assert switch.evaluate(is_open) == expected
 
 
 def test_sidebar_opens_and_closes_on_a_phone(page: Page, html: Path) -> None:
