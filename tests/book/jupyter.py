@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -58,6 +59,14 @@ def browser_or_skip(**options: Any) -> Iterator[BrowserContext]:
 def skip_or_fail(reason: str) -> None:
     """Leave the test out, unless the browser tests are required."""
     (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(reason)
+
+
+def copy_tracked(folder: Path) -> None:
+    """Copy what a clone of the project would have."""
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, names.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
 
 
 def reader_environment(home: Path, **more: str) -> dict[str, str]:
@@ -156,14 +165,13 @@ class Notebook:
         return [output for cell in self.cells() for output in cell.get("outputs", [])]
 
     def errors(self) -> list[str]:
-        return [
-            "\n".join(o["traceback"]) for o in self.outputs() if o["output_type"] == "error"
-        ]
+        return ["\n".join(o["traceback"]) for o in self.outputs() if o["output_type"] == "error"]
 
     def figures(self) -> list[str]:
         drawn = (output.get("data", {}).get("image/svg+xml") for output in self.outputs())
         return ["".join(svg) for svg in drawn if svg]
 
     def article(self) -> str:
-        """The text on the screen, Markdown cells and outputs, cells out of sight included."""
-        return self.page.inner_text(".jp-Notebook")
+        """The text as it is shown, of Markdown cells (not of their editors) and of captions."""
+        shown = self.page.locator(".jp-Notebook .jp-MarkdownOutput, .jp-Notebook .book-caption")
+        return "\n".join(shown.all_inner_texts())

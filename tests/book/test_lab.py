@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import runpy
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import jupytext
 import pytest
-from jupyter import OPTIONS, TOKEN, Notebook, browser_or_skip, reader_environment, serve
+from jupyter import (
+    OPTIONS,
+    TOKEN,
+    Notebook,
+    browser_or_skip,
+    copy_tracked,
+    reader_environment,
+    serve,
+)
 from small_project import ROOT, VENV
 
 if TYPE_CHECKING:
@@ -80,10 +87,7 @@ def test_a_chapter_edited_as_a_text_is_saved_as_it_is(tmp_path: Path) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, whose chapters may be saved."""
     root = tmp_path_factory.mktemp("lab") / "the project"
-    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    for name in filter(None, names.split("\0")):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, root / name)
+    copy_tracked(root)
     return root
 
 
@@ -127,7 +131,34 @@ def test_running_and_saving_leaves_the_file_as_it_was(notebook: Notebook, projec
     assert list(project.glob("book/part1/*.ipynb")) == []
 
 
-def test_directives_are_shown(notebook: Notebook) -> None:
+def test_the_notebook_reads_like_the_page(notebook: Notebook) -> None:
+    notebook.page.wait_for_function("() => document.querySelectorAll('.book-waiting').length === 0")
     text = notebook.article()
     assert "In this chapter" in text
-    assert ":::" not in text
+    assert "Unknown Directive" not in text
+    assert not re.search(r":::|\{\w+(:\w+)?\}`", text)
+    glued = {
+        output["metadata"]["scrapbook"]["name"]: output["data"].popitem()[1].strip("'")
+        for output in notebook.outputs()
+        if "scrapbook" in output["metadata"]
+    }
+    assert f"{glued['corpus-never-share']}% of the pairs never occur" in text.replace("\n", " ")
+    assert not [name for name in glued if name in text]
+    assert notebook.page.locator("[title$=' Not Found']").count() == 0
+    assert f"Row q is the least free: {glued['corpus-qu']}%" in text
+    assert "Fig. 2 counts" not in text
+    assert "Fig. 1 counts" in text
+    assert "Shannon (1951) made people play" in text
+    assert 'check("1.1", your_function)' in text
+
+
+def test_pictures_are_described(notebook: Notebook) -> None:
+    alts = notebook.page.eval_on_selector_all(".jp-RenderedSVG img", "all => all.map(i => i.alt)")
+    assert len(alts) == len(notebook.figures())
+    assert all(len(alt) > 15 and "{" not in alt for alt in alts), alts
+
+
+def test_a_reference_opens_the_other_chapter(notebook: Notebook) -> None:
+    notebook.page.click("[data-label=saturated-or-dead]")
+    other = ".jp-NotebookPanel:not(.lm-mod-hidden) h1 >> text=Saturated or dead?"
+    notebook.page.wait_for_selector(other, timeout=60_000)

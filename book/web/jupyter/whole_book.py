@@ -23,19 +23,21 @@ def labels(book: Path) -> dict[str, tuple[str, str]]:
         headings = {label: plain(title) for label, title in HEADING.findall(text)}
         chapter = next(iter(headings.values()), page.stem)
         found |= {label: (path, title) for label, title in headings.items()}
-        found |= {f"exercise-{a}-{b}": (path, f"Exercise {a}.{b}") for a, b in EXERCISE.findall(text)}
-        found |= {label: (path, f"an equation of “{chapter}”") for label in EQUATION.findall(text)}
-        found |= {label: (path, f"a figure of “{chapter}”") for label in FIGURE.findall(text)}
+        found |= {
+            f"exercise-{a}-{b}": (path, f"Exercise {a}.{b}") for a, b in EXERCISE.findall(text)
+        }
+        found |= dict.fromkeys(EQUATION.findall(text), (path, f"an equation of “{chapter}”"))
+        found |= dict.fromkeys(FIGURE.findall(text), (path, f"a figure of “{chapter}”"))
     return found
 
 
 def citations(bibliography: Path) -> dict[str, tuple[str, str]]:
-    """Return, for each key, the authors' surnames and the year."""
+    """Return, for each key, the authors' surnames and the year, empty where there is none."""
     found = {}
     for key, body in ENTRY.findall(bibliography.read_text(encoding="utf-8")):
         field = dict(re.findall(r"^\s*(author|year)\s*=\s*[{\"](.*?)[}\"],?$", body, re.MULTILINE))
-        if field.keys() >= {"author", "year"}:
-            found[key] = surnames(field["author"]), plain(field["year"])
+        if "author" in field:
+            found[key] = surnames(field["author"]), field.get("year", "")
     return found
 
 
@@ -46,7 +48,9 @@ def surnames(authors: str) -> str:
     'Glorot and Bengio'
     """
     names = [name for name in re.split(r"\s+and\s+", authors) if name != "others"]
-    last = [plain(n.split(",")[0] if "," in n or n.startswith("{") else n.split()[-1]) for n in names]
+    last = [
+        plain(n.split(",")[0] if "," in n or n.startswith("{") else n.split()[-1]) for n in names
+    ]
     if len(last) > 2 or len(names) < len(re.split(r"\s+and\s+", authors)):
         return f"{last[0]} et al."
     return " and ".join(last)

@@ -10,7 +10,10 @@
     .book-waiting { opacity: 0.6; cursor: help; }
     .book-reference { color: var(--jp-content-link-color); cursor: pointer; }
     .book-reference:hover, .book-reference:focus { text-decoration: underline; }
-    .book-caption { padding: 0.5em 0 1em var(--jp-cell-prompt-width); max-width: 45em; }`;
+    .book-caption { margin: 0.5em 0 1em calc(var(--jp-cell-prompt-width) + 1.2em); max-width: 45em; }
+    .book-graded { pointer-events: none; box-shadow: none !important; }
+    .book-graded > summary { background: none !important; border: none !important; }
+    .book-graded > summary > :not(.myst-exercise-title) { display: none; }`;
 
   // Of the whole book, read by the server from its sources: where each label stands, what is cited.
   function readBook() {
@@ -139,6 +142,7 @@
       const found = this.book.citations[key];
       if (!found) return undefined;
       const [authors, year] = found;
+      if (!year) return { words: authors };
       const narrative = span.closest(".cite-group.narrative");
       return { words: narrative ? `${authors} (${year})` : `${authors}, ${year}` };
     }
@@ -153,7 +157,7 @@
 
     showGraded(box, number) {
       box.dataset.graded = number;
-      box.querySelector("summary > svg")?.style.setProperty("display", "none");
+      box.classList.add("book-graded");
       const title = box.querySelector(".myst-exercise-title");
       write(title.querySelector("code").firstChild, `check("${number}", your_function)`);
       write(lastText(title), " in a cell grades it; the hints are on the book's page");
