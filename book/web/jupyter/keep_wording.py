@@ -26,7 +26,7 @@ CELL = re.compile(
 
 def keep_wording(model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
     """A `pre_save_hook` of Jupyter's server: see there for its arguments."""
-    on_disk = Path(contents_manager.root_dir, path)
+    on_disk = Path(contents_manager.root_dir, path.strip("/"))
     if model.get("type") != "file" or on_disk.suffix != ".md" or not on_disk.is_file():
         return
     # A text that was edited as a text is its author's in every character.

@@ -1,0 +1,164 @@
+"""`make lab`: a double click opens a chapter as a notebook, which runs, checks and saves well."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import jupytext
+import pytest
+from jupyter import (
+    OPTIONS,
+    TOKEN,
+    Notebook,
+    browser_or_skip,
+    copy_tracked,
+    reader_environment,
+    serve,
+)
+from small_project import ROOT, VENV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SETTINGS = ROOT / "book" / "web" / "jupyter"
+CHAPTERS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "book").rglob("*.md")
+    if "\nkernelspec:\n" in path.read_text(encoding="utf-8")
+)
+CHAPTER = "part1/corpus.md"
+keeper = runpy.run_path(str(SETTINGS / "keep_wording.py"))
+
+
+def saved(text: str, edit=lambda notebook: None) -> str:
+    """What JupyterLab and Jupytext make of a chapter that is opened, edited and saved."""
+    notebook = jupytext.reads(text, fmt="md")
+    notebook.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.12.1"}
+    edit(notebook)
+    return jupytext.writes(notebook, fmt="md:myst")
+
+
+def kept(tmp_path: Path, old: str, new: str) -> str:
+    """`new` as it is saved over `old`."""
+    (tmp_path / "chapter.md").write_text(old, encoding="utf-8")
+    model = {"type": "file", "format": "text", "content": new}
+    keeper["keep_wording"](model, "/chapter.md", SimpleNamespace(root_dir=str(tmp_path)))
+    return model["content"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_saving_changes_no_chapter(tmp_path: Path, name: str) -> None:
+    old = (ROOT / name).read_text(encoding="utf-8")
+    new = saved(old)
+    assert new != old, "nothing to keep: is the hook still needed?"
+    assert kept(tmp_path, old, new) == old
+
+
+def test_saving_changes_what_was_edited_and_no_more(tmp_path: Path) -> None:
+    old = (ROOT / "book" / CHAPTER).read_text(encoding="utf-8")
+
+    def edit(notebook) -> None:
+        figures = [cell for cell in notebook.cells if "mystnb" in cell.metadata]
+        figures[0].metadata["mystnb"]["figure"]["caption"] = "Another caption."
+        figures[1].source += "\n# another line"
+        notebook.cells[0].source += " of names"
+
+    new = kept(tmp_path, old, saved(old, edit))
+    added = set(new.splitlines()) - set(old.splitlines())
+    assert {"# The corpus of names", "# another line", "    caption: Another caption."} <= added
+    gone = [line for line in old.splitlines() if line not in new.splitlines()]
+    first = old[old.index("name: fig-corpus-letters") :].split("\n---\n")[0].splitlines()
+    assert set(gone) <= {"# The corpus", *first}, gone
+
+
+def test_a_chapter_edited_as_a_text_is_saved_as_it_is(tmp_path: Path) -> None:
+    old = (ROOT / "book" / CHAPTER).read_text(encoding="utf-8")
+    new = old.replace("display_name: Python 3\n", "display_name: 'Python 3'\n")
+    assert new != old
+    assert kept(tmp_path, old, new) == new
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, whose chapters may be saved."""
+    root = tmp_path_factory.mktemp("lab") / "the project"
+    copy_tracked(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def notebook(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """A chapter that was double-clicked in the file browser, and run from top to bottom."""
+    folder = tmp_path_factory.mktemp("home")
+    options = " ".join(OPTIONS)
+    command = ["make", "lab", f"VENV={VENV}", "PACKAGE=", f"LAB={options}"]
+    with browser_or_skip(viewport={"width": 1280, "height": 1000}) as browser:
+        environment = reader_environment(folder, PYTHONPATH=str(project))
+        with serve(command, folder / "log", cwd=project, env=environment) as server:
+            page = browser.new_page()
+            page.goto(f"{server.url}lab?token={TOKEN}")
+            for name in Path(CHAPTER).parts:
+                page.dblclick(f".jp-DirListing-itemName >> text=/^{name}$/", timeout=60_000)
+            opened = Notebook(page).wait()
+            opened.run_all()
+            opened.wait_until_done()
+            yield opened
+
+
+def test_a_double_click_opens_a_notebook_that_runs(notebook: Notebook) -> None:
+    assert notebook.errors() == []
+    captioned = [cell for cell in notebook.cells() if "mystnb" in cell["metadata"]]
+    assert len(notebook.figures()) == len(captioned) >= 3
+
+
+def test_exercises_check_in_their_cells(notebook: Notebook) -> None:
+    cell = next(cell for cell in notebook.cells() if "check(" in cell["source"])
+    (output,) = cell["outputs"]
+    assert "Examples from a stream: to do (0 of 1 point)" in output["data"]["text/plain"]
+
+
+def test_running_and_saving_leaves_the_file_as_it_was(notebook: Notebook, project: Path) -> None:
+    notebook.save()
+    saved_at = project / "book" / CHAPTER
+    source = ROOT / "book" / CHAPTER
+    assert saved_at.stat().st_mtime_ns != source.stat().st_mtime_ns, "it was not saved"
+    assert saved_at.read_text(encoding="utf-8") == source.read_text(encoding="utf-8")
+    assert list(project.glob("book/part1/*.ipynb")) == []
+
+
+def test_the_notebook_reads_like_the_page(notebook: Notebook) -> None:
+    notebook.page.wait_for_function("() => document.querySelectorAll('.book-waiting').length === 0")
+    text = notebook.article()
+    assert "In this chapter" in text
+    assert "Unknown Directive" not in text
+    assert not re.search(r":::|\{\w+(:\w+)?\}`", text)
+    glued = {
+        output["metadata"]["scrapbook"]["name"]: output["data"].popitem()[1].strip("'")
+        for output in notebook.outputs()
+        if "scrapbook" in output["metadata"]
+    }
+    assert f"{glued['corpus-never-share']}% of the pairs never occur" in text.replace("\n", " ")
+    assert not [name for name in glued if name in text]
+    assert notebook.page.locator("[title$=' Not Found']").count() == 0
+    assert f"Row q is the least free: {glued['corpus-qu']}%" in text
+    assert "Fig. 2 counts" not in text
+    assert "Fig. 1 counts" in text
+    assert "Shannon (1951) made people play" in text
+    assert 'check("1.1", your_function)' in text
+
+
+def test_pictures_are_described(notebook: Notebook) -> None:
+    alts = notebook.page.eval_on_selector_all(".jp-RenderedSVG img", "all => all.map(i => i.alt)")
+    assert len(alts) == len(notebook.figures())
+    assert all(len(alt) > 15 and "{" not in alt for alt in alts), alts
+
+
+def test_a_reference_opens_the_other_chapter(notebook: Notebook) -> None:
+    notebook.page.click("[data-label=saturated-or-dead]")
+    other = ".jp-NotebookPanel:not(.lm-mod-hidden) h1 >> text=Saturated or dead?"
+    notebook.page.wait_for_selector(other, timeout=60_000)
