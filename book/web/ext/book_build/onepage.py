@@ -24,12 +24,14 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from bs4 import BeautifulSoup, Tag
 
-__all__ = ["Book", "Part", "join", "read_book"]
+__all__ = ["Book", "Part", "fill_page_numbers", "join", "read_book"]
 
 PARSER = "html.parser"
 ANSWERS = "hints-and-solutions"
 # Folded code (it draws what the page shows), buttons, links to a heading itself, the dark twins.
 LEFT_OUT = "details.hide, .headerlink, .only-dark, .toctree-wrapper, button, script, noscript"
+# Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
+PLAIN = "span.n, span.p, span.w, span.pre"
 UNKNOWN_PAGE = "000"
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
@@ -120,12 +122,8 @@ def read_book(root: Path) -> Book:
     )
 
 
-def join(book: Book, html: Path, folder: Path, css: str, pages: Mapping[str, int]) -> str:
-    """Return the whole book as one page of HTML, to stand in `folder`.
-
-    `pages` tells on which page of the print an anchor comes; one that is not there yet gets a
-    number as wide, so that a second print breaks its pages as the first did.
-    """
+def join(book: Book, html: Path, folder: Path, css: str) -> BeautifulSoup:
+    """Return the whole book, whose pages are in `html`, as one page to stand in `folder`."""
     chapters = {name: read_chapter(html, folder, name, book) for name in book.documents}
     body = "\n".join(
         [
@@ -139,9 +137,9 @@ def join(book: Book, html: Path, folder: Path, css: str, pages: Mapping[str, int
     styles = stylesheets(html, folder, book.root_document)
     style = f"{css}\n{running_heads(book, chapters.values())}"
     page = BeautifulSoup(SHELL.format(book=book, styles=styles, style=style, body=body), PARSER)
-    fill_page_numbers(page, pages)
+    fill_page_numbers(page, {})
     check_links(page)
-    return str(page)
+    return page
 
 
 SHELL = """<!DOCTYPE html>
@@ -172,6 +170,9 @@ def read_chapter(html: Path, folder: Path, document: str, book: Book) -> Chapter
     )
     for element in article.select(LEFT_OUT):
         element.decompose()
+    for element in article.select(PLAIN):
+        element.unwrap()
+    article.smooth()
     for element in article.select("details"):
         element["open"] = ""
     for image in article.select("img"):
@@ -240,6 +241,8 @@ def take_answers(chapter: Chapter) -> None:
         link = f'<a href="#{exercise["id"]}">{escape(title)}</a>'
         answer = fragment(f'<section id="{anchor}" class="answer"><h4>{link}</h4></section>')
         for part in found:
+            if "solution" in part["class"]:
+                part.select_one(".admonition-title").string = "Solution"
             answer.append(part)
         chapter.answers.append(answer)
         solved = any("solution" in part["class"] for part in found)
@@ -266,19 +269,19 @@ def contents(book: Book, chapters: Mapping[str, Chapter]) -> str:
         lines += [entry(chapters[name].anchor, chapters[name].title) for name in part.documents]
     if any(chapter.answers for chapter in chapters.values()):
         lines.append(entry(ANSWERS, answers_title(chapters.values())))
-    return f'<nav class="contents"><h1>Contents</h1><ul>{"".join(lines)}</ul></nav>'
+    return f'<nav class="book-contents"><h1>Contents</h1><ul>{"".join(lines)}</ul></nav>'
 
 
 def part_html(part: Part, chapters: Mapping[str, Chapter]) -> str:
     """A part: its own page, with the sections of its chapters, and the chapters."""
-    lines = []
-    for name in part.documents:
-        lines.append(entry(chapters[name].anchor, chapters[name].title, "of-chapter"))
-        lines += [entry(*section, "of-section") for section in chapters[name].sections]
-    number = f'<span class="part-number">Part {part.number}. </span>' if part.number else ""
+    lists = []
+    for chapter in (chapters[name] for name in part.documents):
+        sections = "".join(entry(*section, "of-section") for section in chapter.sections)
+        lists.append(f"<ul>{entry(chapter.anchor, chapter.title)}{sections}</ul>")
+    number = f'<span class="part-number">Part {part.number}.</span> ' if part.number else ""
     divider = (
         f'<header class="part" id="{part.anchor}"><h1>{number}{escape(part.caption)}</h1>'
-        f"<ul>{''.join(lines)}</ul></header>"
+        f'<div class="part-contents">{"".join(lists)}</div></header>'
     )
     return "\n".join([divider, *(chapter_html(chapters[name]) for name in part.documents)])
 
@@ -326,7 +329,11 @@ def page_of(anchor: str) -> str:
 
 
 def fill_page_numbers(page: BeautifulSoup, pages: Mapping[str, int]) -> None:
-    """Write the numbers that are known."""
+    """Write on which page of the print each anchor comes.
+
+    One that is not known yet gets a number as wide, so that a second print breaks its pages as the
+    first did.
+    """
     for number in page.select(".page-of"):
         number.string = str(pages.get(number["data-anchor"], UNKNOWN_PAGE))
 
@@ -357,7 +364,7 @@ def running_heads(book: Book, chapters: Iterable[Chapter]) -> str:
     """Rules that print the book's title at the head of every page, and the chapter's on its own."""
     rules = [f"@page {{ @top-left {{ content: {css_string(book.title)} }} }}"]
     for name, title in [
-        *((chapter.anchor, chapter.title) for chapter in chapters),
+        *((c.anchor, c.title) for c in chapters if c.document != book.root_document),
         (ANSWERS, answers_title(chapters)),
     ]:
         rules.append(f"@page {name} {{ @top-right {{ content: {css_string(title)} }} }}")

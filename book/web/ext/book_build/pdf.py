@@ -50,16 +50,17 @@ def make_pdf(root: Path) -> tuple[Path, int]:
     folder.mkdir(parents=True, exist_ok=True)
     joined, draft = folder / f"{book.file_stem}.html", folder / "draft.pdf"
     css = (root / PRINT_CSS).read_text(encoding="utf-8")
+    html = onepage.join(book, root / "_build" / "html", folder, css)
     pages: dict[str, int] = {}
     with chromium.launch() as browser:
         page = browser.new_page()
         for _ in range(3):  # two, unless a table of contents grew by a line
-            html = onepage.join(book, root / "_build" / "html", folder, css, pages)
-            joined.write_text(html, encoding="utf-8")
+            joined.write_text(str(html), encoding="utf-8")
             print_page(page, joined, draft)
             before, pages = pages, page_numbers(draft)
             if pages == before:
                 break
+            onepage.fill_page_numbers(html, pages)
         else:
             raise RuntimeError("the page numbers in the contents do not settle")
     return finish(book, draft, folder / f"{book.file_stem}.pdf")
