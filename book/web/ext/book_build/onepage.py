@@ -32,7 +32,9 @@ ANSWERS = "hints-and-solutions"
 LEFT_OUT = "details.hide, .headerlink, .only-dark, .toctree-wrapper, button, script, noscript"
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
 PLAIN = "span.n, span.p, span.w, span.pre"
-UNKNOWN_PAGE = "000"
+NUMBER = re.compile(r'(<span class="page-of" data-anchor="([^"]+)">)\d+')
+ANCHOR = re.compile(r'<[^>]* id="([^"]+)"')
+LINK = re.compile(r'<a [^>]*href="#([^"]*)"')
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
@@ -122,7 +124,7 @@ def read_book(root: Path) -> Book:
     )
 
 
-def join(book: Book, html: Path, folder: Path, css: str) -> BeautifulSoup:
+def join(book: Book, html: Path, folder: Path, css: str) -> str:
     """Return the whole book, whose pages are in `html`, as one page to stand in `folder`."""
     chapters = {name: read_chapter(html, folder, name, book) for name in book.documents}
     body = "\n".join(
@@ -136,8 +138,7 @@ def join(book: Book, html: Path, folder: Path, css: str) -> BeautifulSoup:
     )
     styles = stylesheets(html, folder, book.root_document)
     style = f"{css}\n{running_heads(book, chapters.values())}"
-    page = BeautifulSoup(SHELL.format(book=book, styles=styles, style=style, body=body), PARSER)
-    fill_page_numbers(page, {})
+    page = SHELL.format(book=book, styles=styles, style=style, body=body)
     check_links(page)
     return page
 
@@ -319,30 +320,26 @@ def answers_title(chapters: Iterable[Chapter]) -> str:
 def entry(anchor: str, title: str, kind: str = "of-chapter") -> str:
     """A line of a table of contents: the title, dots, the page."""
     line = f'<span class="entry">{escape(title)}</span><span class="dots"></span>'
-    number = f'<span class="page-of" data-anchor="{anchor}"></span>'
+    number = f'<span class="page-of" data-anchor="{anchor}">000</span>'
     return f'<li class="{kind}"><a href="#{anchor}">{line}{number}</a></li>'
 
 
 def page_of(anchor: str) -> str:
     """The number of the page on which an anchor is printed, as a link to it."""
-    return f'<a href="#{anchor}"><span class="page-of" data-anchor="{anchor}"></span></a>'
+    return f'<a href="#{anchor}"><span class="page-of" data-anchor="{anchor}">000</span></a>'
 
 
-def fill_page_numbers(page: BeautifulSoup, pages: Mapping[str, int]) -> None:
+def fill_page_numbers(page: str, pages: Mapping[str, int]) -> str:
     """Write on which page of the print each anchor comes.
 
-    One that is not known yet gets a number as wide, so that a second print breaks its pages as the
-    first did.
+    Before it is known stands a number as wide, so that a second print breaks its pages as the first.
     """
-    for number in page.select(".page-of"):
-        number.string = str(pages.get(number["data-anchor"], UNKNOWN_PAGE))
+    return NUMBER.sub(lambda match: f"{match[1]}{pages[match[2]]}", page)
 
 
-def check_links(page: BeautifulSoup) -> None:
+def check_links(page: str) -> None:
     """Raise unless every link into the book meets an anchor."""
-    anchors = {element["id"] for element in page.select("[id]")}
-    links = {link["href"][1:] for link in page.select('a[href^="#"]')}
-    if missing := sorted(links - anchors):
+    if missing := sorted(set(LINK.findall(page)) - set(ANCHOR.findall(page))):
         raise ValueError(
             f"the printed book has no place for links to {', '.join(missing)}: "
             "they lead into what print leaves out, such as folded code"

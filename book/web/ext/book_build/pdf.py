@@ -51,27 +51,31 @@ def make_pdf(root: Path) -> tuple[Path, int]:
     joined, draft = folder / f"{book.file_stem}.html", folder / "draft.pdf"
     css = (root / PRINT_CSS).read_text(encoding="utf-8")
     html = onepage.join(book, root / "_build" / "html", folder, css)
-    pages: dict[str, int] = {}
     with chromium.launch() as browser:
-        page = browser.new_page()
-        for _ in range(3):  # two, unless a table of contents grew by a line
-            joined.write_text(str(html), encoding="utf-8")
-            print_page(page, joined, draft)
-            before, pages = pages, page_numbers(draft)
-            if pages == before:
-                break
-            onepage.fill_page_numbers(html, pages)
-        else:
-            raise RuntimeError("the page numbers in the contents do not settle")
+        print_until_settled(browser.new_page(), html, joined, draft)
     return finish(book, draft, folder / f"{book.file_stem}.pdf")
 
 
-def print_page(page: Page, html: Path, pdf: Path) -> None:
+def print_until_settled(page: Page, html: str, joined: Path, draft: Path) -> None:
+    """Print until everything is on the page that the contents say: twice, as a rule."""
+    numbered, pages = html, {}
+    for tagged in (False, True, True, True):  # the first print is for the numbers alone
+        joined.write_text(numbered, encoding="utf-8")
+        print_page(page, joined, draft, tagged)
+        before, pages = pages, page_numbers(draft)
+        if pages == before:
+            return
+        numbered = onepage.fill_page_numbers(html, pages)
+    raise RuntimeError("the page numbers in the contents do not settle")
+
+
+def print_page(page: Page, html: Path, pdf: Path, tagged: bool) -> None:
     """Print one HTML file, once its fonts and pictures are there."""
     page.goto(html.as_uri())
     if broken := page.evaluate(BROKEN_IMAGES):
         raise RuntimeError(f"pictures do not load: {', '.join(broken)}")
-    page.pdf(path=pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+    options = {"prefer_css_page_size": True, "print_background": True}
+    page.pdf(path=pdf, outline=tagged, tagged=tagged, **options)
 
 
 def page_numbers(pdf: Path) -> dict[str, int]:
@@ -89,8 +93,15 @@ def finish(book: onepage.Book, draft: Path, path: Path) -> tuple[Path, int]:
     """Say in the file what it is and whose, and put it in its place."""
     from pypdf import PdfWriter  # noqa: PLC0415
 
-    writer = PdfWriter(clone_from=draft)
-    writer.add_metadata({"/Title": book.title, "/Author": book.author, "/Subject": book.licence})
+    # Appended to what Chromium wrote: its tags and bookmarks stay as they are.
+    writer = PdfWriter(draft, incremental=True)
+    writer.add_metadata(
+        {
+            "/Title": book.title,
+            "/Author": book.author,
+            "/Subject": f"Version {book.version}. {book.licence}",
+        }
+    )
     part = path.with_suffix(".part")
     writer.write(part)
     part.replace(path)
