@@ -13,16 +13,19 @@ import os
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Book", "Part", "fill_page_numbers", "join", "read_book"]
 
@@ -48,10 +51,12 @@ class Part:
 
     @property
     def title(self) -> str:
+        """`Part I. The caption`, or the caption."""
         return f"Part {self.number}. {self.caption}" if self.number else self.caption
 
     @property
     def anchor(self) -> str:
+        """Where links to the part lead."""
         return "part-" + slug(self.caption)
 
 
@@ -69,10 +74,12 @@ class Book:
 
     @property
     def documents(self) -> list[str]:
+        """All pages in order."""
         return [self.root_document, *(name for part in self.parts for name in part.documents)]
 
     @property
     def file_stem(self) -> str:
+        """The title as a file is named."""
         return slug(self.title)
 
 
@@ -86,10 +93,12 @@ class Chapter:
 
     @property
     def anchor(self) -> str:
+        """Where links to the chapter lead."""
         return anchor_of(self.document)
 
     @cached_property
     def title(self) -> str:
+        """Its number, if it has one, and its heading."""
         return text_of(self.article.select_one("h1, h2"))
 
     @cached_property
@@ -332,7 +341,7 @@ def page_of(anchor: str) -> str:
 def fill_page_numbers(page: str, pages: Mapping[str, int]) -> str:
     """Write on which page of the print each anchor comes.
 
-    Before it is known stands a number as wide, so that a second print breaks its pages as the first.
+    Before it is known stands a number as wide, so that a second print breaks its pages alike.
     """
     return NUMBER.sub(lambda match: f"{match[1]}{pages[match[2]]}", page)
 
