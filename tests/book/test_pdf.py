@@ -19,7 +19,7 @@ from pypdf.generic import DictionaryObject
 from small_project import ROOT, VENV, Project, clean_environment
 
 sys.path.insert(0, str(ROOT / "book" / "web" / "ext"))
-from book_build import chromium  # noqa: E402
+from book_build import chromium
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PARTS = {part["caption"]: [c["file"] for c in part["chapters"]] for part in TOC["parts"]}

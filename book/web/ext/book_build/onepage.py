@@ -4,7 +4,8 @@ Sphinx's own `singlehtml` would give the sections named "Exercises" in all chapt
 does not know MyST-NB's folded cells. Joining the pages gives each anchor its page's name, and the
 printed book the numbers, mathematics and figures of the site, for they are the site's.
 
-A hint or solution is folded on a page so that nobody reads it too early. Here they stand at the end.
+A hint or solution is folded on a page so that nobody reads it too early. Here they
+stand at the end.
 """
 
 from __future__ import annotations
