@@ -24,7 +24,7 @@ ifneq ($(shell test -x $(PY) && echo usable),usable)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve bench bench-build bench-watch records gradescope lock clean distclean
+.PHONY: help book test lab pdf serve bench bench-build bench-watch records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ test: $(PACKAGE)  ## lint, then run every test
 lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
 		$(PY) -m jupyter lab --notebook-dir=book $(LAB)
+
+pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
+	@PYTHONPATH=book/web/ext $(PY) -m book_build.pdf
 
 serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
