@@ -17,7 +17,7 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the parts to Sphinx's events."""
     # Here, not above: `__main__` has something to settle before MyST-NB is loaded.
-    from book_build import execution, exercises, figures, pages  # noqa: PLC0415
+    from book_build import api, execution, exercises, figures, pages  # noqa: PLC0415
 
     execution.hash_what_runs()
     app.add_config_value("book_solutions", True, "env", bool)
@@ -29,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)
     app.connect("doctree-read", figures.add_dark_twins, priority=200)
+    api.set_up(app)
     app.connect("build-finished", pages.redirect_to_root)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
