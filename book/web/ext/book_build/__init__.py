@@ -20,6 +20,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the parts to Sphinx's events."""
     # Here, not above: `__main__` has something to settle before MyST-NB is loaded.
     from book_build import (  # noqa: PLC0415
+        api,
         execution,
         exercises,
         figures,
@@ -50,6 +51,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has gathered its own buttons, at 501.
     app.connect("html-page-context", notebooks.offer, priority=600)
     app.connect("html-page-context", launch.offer, priority=600)
+    api.set_up(app)
     glossary.setup(app)
     look.setup(app)
     app.connect("html-page-context", pages.search_from_disk)
