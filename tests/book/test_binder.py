@@ -2,7 +2,7 @@
 
 repo2docker ignores the files of the project's root once `binder/` exists. It takes the Python that
 runtime.txt names, runs `pip install -r binder/requirements.txt` in an empty folder, copies the
-project, runs `binder/postBuild` in its root, and starts the server as an argument of `binder/start`.
+project, runs `binder/postBuild` in its root, and starts the server by way of `binder/start`.
 Left out are the image's own Jupyter packages, which these pins replace; and pip may use its cache.
 """
 
