@@ -24,7 +24,7 @@ ifneq ($(shell test -x $(PY) && echo usable),usable)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab pdf serve bench bench-build bench-watch records gradescope lock clean distclean
+.PHONY: help book test lab pdf serve bench bench-build bench-pages bench-watch records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -68,6 +68,9 @@ bench: $(PACKAGE)  ## measure training against the plain loop
 
 bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pages
 	@$(PY) benchmarks/build.py
+
+bench-pages: book  ## measure the pages in Chromium: weight of a first view, time to interactive
+	@$(PY) benchmarks/pages.py
 
 bench-watch: $(PACKAGE)  ## measure watching a model (pip install "fastai>=2.8" in .venv compares it)
 	@$(PY) benchmarks/watch.py

@@ -18,6 +18,8 @@ DEFECTS = {
     "an unknown citation": ("ends at", "{cite}`nobody` ends at", "nobody"),
     "an unknown glued value": ("ends at", "ends at {glue:text}`depth` and", "depth"),
     "no alt text": ('alt: "A straight line from 0 to {height}."', "width: 400px", "alt text"),
+    "a formula that cannot be set": ("ends at", "of $\\nonsense x$ ends at", "\\nonsense"),
+    "an icon that is not loaded": ("ends at", '<i class="fas fa-dragon"></i> ends at', "dragon"),
     "an unknown value in alt text": ("0 to {height}", "{depth} to {height}", "'depth'"),
 }
 

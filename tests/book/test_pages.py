@@ -130,16 +130,6 @@ def resolves(page: Path, link: str) -> bool:
     return soup(target).find(id=anchor) is not None
 
 
-def test_nothing_but_mathjax_comes_from_the_network(html: Path) -> None:
-    loaded = {
-        tag.get("src") or tag.get("href")
-        for page in pages(html)
-        for tag in soup(page).select("[src], link[rel=stylesheet], link[rel=preload]")
-    }
-    outside = {url for url in loaded if urlsplit(url).netloc}
-    assert all(re.search(r"/mathjax@3/", url) for url in outside), outside
-
-
 def test_nothing_is_published_that_is_not_in_the_contents(html: Path) -> None:
     published = {page.relative_to(html).with_suffix("").as_posix() for page in pages(html)}
     assert published - {"index", "search"} == set(DOCUMENTS)

@@ -61,13 +61,14 @@ def write(source: Path, characters: str, path: Path) -> None:
 
 
 def even_out(font: TTFont) -> None:
-    """Give the sizes of each symbol that grows upwards one width, and accents some air.
+    """Give the sizes of each symbol that grows upwards one width; accents and roots, some air.
 
     Chromium keeps as much room beside a root or a bracket as the widest of its sizes would take.
     Roots are made as wide as the smallest, which is seen most; brackets as a middle one.
     """
     table = font["MATH"].table
-    table.MathConstants.AccentBaseHeight.Value -= 50
+    table.MathConstants.AccentBaseHeight.Value -= 110
+    table.MathConstants.RadicalVerticalGap.Value += 55
     variants = table.MathVariants
     root = font.getBestCmap().get(ord("√"))
     for glyph, growth in zip(

@@ -35,6 +35,8 @@ FONT_FACE = """\
 }}
 """
 
+WORD_JOINER = "\u2060"
+
 logger = logging.getLogger(__name__)
 
 
@@ -79,8 +81,15 @@ def written(node: nodes.math | nodes.math_block) -> str:
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula in a line."""
     self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    self.body.append(f"{written(node)}</span>")
+    self.body.append(f"{written(node)}</span>{joined_to_next(node)}")
     raise nodes.SkipNode
+
+
+def joined_to_next(node: nodes.math) -> str:
+    """Return what keeps a formula on one line with the comma or bracket after it."""
+    after = node.next_node(descend=False, siblings=True)
+    text = after.astext() if isinstance(after, nodes.Text) else ""
+    return WORD_JOINER if text.startswith(tuple(",.;:!?)]’”-–")) else ""
 
 
 def visit_display(self: HTML5Translator, node: nodes.math_block) -> None:
