@@ -46,9 +46,9 @@ def offer(
     repository = hosting.of(app.config)
     if repository is None or doctree is None or not notebooks.has_notebook(app, docname):
         return
-    buttons = [button("Binder", "fas fa-flask", binder(repository, docname))]
+    buttons = [button("Binder", binder(repository, docname))]
     if url := colab(repository, docname):
-        buttons.append(button("Colab", "fas fa-cloud", url))
+        buttons.append(button("Colab", url))
     group = {
         "type": "group",
         "tooltip": "Run this page",
@@ -59,12 +59,12 @@ def offer(
     context["header_buttons"].insert(0, group)
 
 
-def button(name: str, icon: str, url: str) -> dict[str, str]:
+def button(name: str, url: str) -> dict[str, str]:
     """Describe one entry of the menu as the theme wants it."""
     return {
         "type": "link",
         "text": name,
-        "icon": icon,
+        "icon": "fas fa-play",
         "tooltip": f"Open this page as a notebook on {name}",
         "url": url,
         "label": f"launch-{name.lower()}-button",
