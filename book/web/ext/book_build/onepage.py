@@ -32,8 +32,12 @@ __all__ = ["Book", "Part", "fill_page_numbers", "join", "read_book"]
 
 PARSER = "html.parser"
 ANSWERS = "hints-and-solutions"
-# Folded code (it draws what the page shows), buttons, links to a heading itself, the dark twins.
-LEFT_OUT = "details.hide, .headerlink, .only-dark, .toctree-wrapper, button, script, noscript"
+# Folded code (it draws what the page shows), links of a heading to itself, the dark twins,
+# definitions on hover (the link to the term stays), and what only a screen can do.
+LEFT_OUT = (
+    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
+    "button, script, noscript"
+)
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
 PLAIN = "span.n, span.p, span.w, span.pre"
 NUMBER = re.compile(r'(<span class="page-of" data-anchor="([^"]+)">)\d+')
