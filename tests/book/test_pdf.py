@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,19 +11,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from book_build import chromium
 from bs4 import BeautifulSoup, Tag
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject
 from small_project import ROOT, VENV, Project, clean_environment
 
-sys.path.insert(0, str(ROOT / "book" / "web" / "ext"))
-from book_build import chromium
+pytestmark = pytest.mark.browser
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PARTS = {part["caption"]: [c["file"] for c in part["chapters"]] for part in TOC["parts"]}
 DOCUMENTS = [TOC["root"], *(document for part in PARTS.values() for document in part)]
 TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # of print.css, in CSS pixels
-NOT_PRINTED = ".headerlink, .only-dark, details.hide, .toctree-wrapper"
+NOT_PRINTED = ".headerlink, .only-dark, details.hide, .toctree-wrapper, [role=tooltip]"
 WIDER_THAN_THE_PAGE = """() => [...document.querySelectorAll('main *')].filter(element =>
     element.getBoundingClientRect().right > document.documentElement.clientWidth + 1
 ).map(element => element.outerHTML.slice(0, 200))"""
@@ -73,14 +71,7 @@ class Printed:
 
 
 @pytest.fixture(scope="module")
-def browser() -> None:
-    """Skip without a Chromium, unless there has to be one."""
-    if chromium.find() is None:
-        (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)("no Chromium found")
-
-
-@pytest.fixture(scope="module")
-def printed(html: Path, browser: None) -> Printed:
+def printed(html: Path, chromium_path: str) -> Printed:
     """The whole book, printed once."""
     result = subprocess.run(
         ["make", "pdf", f"VENV={VENV}"],
@@ -279,7 +270,9 @@ def print_project(project: Project) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_link_to_what_is_not_printed_stops_the_print(project: Project, browser: None) -> None:
+def test_a_link_to_what_is_not_printed_stops_the_print(
+    project: Project, chromium_path: str
+) -> None:
     page = project.html / "book" / "chapter.html"
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace("The line ends", '<a href="#gone">The line</a> ends'))
@@ -289,7 +282,7 @@ def test_a_link_to_what_is_not_printed_stops_the_print(project: Project, browser
     assert not list((project.root / "_build").glob("pdf/*.pdf"))
 
 
-def test_a_picture_that_does_not_load_stops_the_print(project: Project, browser: None) -> None:
+def test_a_picture_that_does_not_load_stops_the_print(project: Project, chromium_path: str) -> None:
     for picture in (project.html / "_images").glob("*.svg"):
         picture.unlink()
     result = print_project(project)

@@ -26,8 +26,33 @@ __all__ = ["setup"]
 PAGE = "book/back/notation"
 CHAPTER = re.compile(r"book/part\d/")
 EVERYDAY = frozenset(
-    "accumulate audit birth example fold gain index margin parent rank reach recycling row rung "
-    "site size splits spread start target unbiased unit weight width window".split()
+    [
+        "accumulate",
+        "audit",
+        "birth",
+        "example",
+        "fold",
+        "gain",
+        "index",
+        "margin",
+        "parent",
+        "rank",
+        "reach",
+        "recycling",
+        "row",
+        "rung",
+        "site",
+        "size",
+        "splits",
+        "spread",
+        "start",
+        "target",
+        "unbiased",
+        "unit",
+        "weight",
+        "width",
+        "window",
+    ]
 )
 SHORT = {"batch norm": "batch normalisation", "dead neuron": "dead unit"}
 # Terms are not sought in what is no running text, nor where a card would be cut off.
@@ -180,4 +205,3 @@ def write(translator: HTML5Translator, part: nodes.Node) -> None:
     if isinstance(part, addnodes.pending_xref):
         part = nodes.Text(part.astext())
     part.walkabout(translator)
-

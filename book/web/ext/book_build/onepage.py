@@ -190,6 +190,9 @@ def read_chapter(html: Path, folder: Path, document: str, book: Book) -> Chapter
     article.smooth()
     for element in article.select("details"):
         element["open"] = ""
+    for paragraph in article.select("section > p"):
+        if text_of(paragraph).endswith(":"):
+            paragraph["class"] = [*paragraph.get("class", []), "announces"]
     for image in article.select("img"):
         image["loading"] = "eager"
         image["src"] = moved(image["src"], path, folder)

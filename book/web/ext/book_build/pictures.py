@@ -13,8 +13,7 @@ __all__ = ["draw"]
 
 WEB = Path(__file__).resolve().parents[2]
 ICON = (
-    "<body style='margin:0'>"
-    "<img src='{}' style='display:block;width:100vw;height:100vh;{}'></body>"
+    "<body style='margin:0'><img src='{}' style='display:block;width:100vw;height:100vh;{}'></body>"
 )
 
 
