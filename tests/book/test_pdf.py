@@ -112,7 +112,7 @@ def test_bookmarks_are_parts_chapters_and_sections_as_on_the_site(printed: Print
         for document in documents:
             for heading in printed.articles[document].select("h1, h2, h3"):
                 wanted.append((int(heading.name[1]), words(heading)))
-    found = [(level, re.sub(r"^Part [IVX]+\. ", "", title)) for level, title, _ in printed.outline]
+    found = [(level, title) for level, title, _ in printed.outline]
     assert found[: len(wanted)] == wanted
     assert found[len(wanted)] == (1, "Hints and solutions")
 
@@ -131,11 +131,9 @@ def test_each_chapter_begins_a_page_of_its_own(printed: Printed) -> None:
 
 
 def test_contents_name_the_right_pages(printed: Printed) -> None:
-    contents = " ".join(printed.texts[printed.page_of("Contents") - 1].split())
+    lines = printed.texts[printed.page_of("Contents") - 1].split("\n")
     for title in (words(article.h1) for article in printed.articles.values()):
-        match = re.search(re.escape(title) + r"\W*?(\d+)(?=\D|$)", contents.replace(" . ", " "))
-        assert match, title
-        assert int(match[1]) == printed.page_of(title), title
+        assert f"{title} {printed.page_of(title)}" in [" ".join(line.split()) for line in lines]
 
 
 def test_pages_bear_their_number_and_chapter(printed: Printed) -> None:
@@ -270,9 +268,7 @@ def print_project(project: Project) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_link_to_what_is_not_printed_stops_the_print(
-    project: Project, chromium_path: str
-) -> None:
+def test_a_link_to_what_is_left_out_stops_the_print(project: Project, chromium_path: str) -> None:
     page = project.html / "book" / "chapter.html"
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace("The line ends", '<a href="#gone">The line</a> ends'))

@@ -25,35 +25,10 @@ __all__ = ["setup"]
 
 PAGE = "book/back/notation"
 CHAPTER = re.compile(r"book/part\d/")
-EVERYDAY = frozenset(
-    [
-        "accumulate",
-        "audit",
-        "birth",
-        "example",
-        "fold",
-        "gain",
-        "index",
-        "margin",
-        "parent",
-        "rank",
-        "reach",
-        "recycling",
-        "row",
-        "rung",
-        "site",
-        "size",
-        "splits",
-        "spread",
-        "start",
-        "target",
-        "unbiased",
-        "unit",
-        "weight",
-        "width",
-        "window",
-    ]
-)
+EVERYDAY = """
+accumulate audit birth example fold gain index margin parent rank reach recycling row rung
+site size splits spread start target unbiased unit weight width window
+"""
 SHORT = {"batch norm": "batch normalisation", "dead neuron": "dead unit"}
 # Terms are not sought in what is no running text, nor where a card would be cut off.
 PASSED_OVER = (nodes.table, nodes.figure, nodes.citation, nodes.footnote, nodes.title, nodes.topic)
@@ -61,7 +36,7 @@ PASSED_OVER_CLASSES = {"objectives", "cell_output", "dropdown", "graded"}
 
 
 class Term(nodes.inline):
-    """A word that is linked to its entry; the definition is no text of the page, so not searched."""
+    """A word that is linked to its entry; search does not see the definition."""
 
 
 def setup(app: Sphinx) -> None:
@@ -177,7 +152,7 @@ def split(
 
 def pattern(terms: Iterable[str], bold: bool) -> re.Pattern[str]:
     """Match any of the terms as a whole word, also in the plural, the longest first."""
-    usable = (term for term in terms if bold or term not in EVERYDAY)
+    usable = (term for term in terms if bold or term not in EVERYDAY.split())
     sought = sorted(usable, key=len, reverse=True)
     spaced = (r"\s+".join(map(re.escape, term.split())) for term in sought)
     return re.compile(rf"(?<![\w-])({'|'.join(spaced) or '(?!)'})(?:e?s)?(?![\w-])", re.IGNORECASE)
