@@ -32,33 +32,30 @@ __all__ = ["Book", "Part", "fill_page_numbers", "join", "read_book"]
 
 PARSER = "html.parser"
 ANSWERS = "hints-and-solutions"
-# Folded code (it draws what the page shows), buttons, links to a heading itself, the dark twins.
-LEFT_OUT = "details.hide, .headerlink, .only-dark, .toctree-wrapper, button, script, noscript"
+# Folded code (it draws what the page shows), links of a heading to itself, the dark twins,
+# definitions on hover (the link to the term stays), and what only a screen can do.
+LEFT_OUT = (
+    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
+    "button, script, noscript"
+)
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
 PLAIN = "span.n, span.p, span.w, span.pre"
 NUMBER = re.compile(r'(<span class="page-of" data-anchor="([^"]+)">)\d+')
 ANCHOR = re.compile(r'<[^>]* id="([^"]+)"')
 LINK = re.compile(r'<a [^>]*href="#([^"]*)"')
-ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the book: its caption, its number if it has one, and its pages in order."""
+    """A part of the book: its title, `Part I · Principles` or plain, and its pages in order."""
 
-    caption: str
-    number: str | None
+    title: str
     documents: list[str]
-
-    @property
-    def title(self) -> str:
-        """`Part I. The caption`, or the caption."""
-        return f"Part {self.number}. {self.caption}" if self.number else self.caption
 
     @property
     def anchor(self) -> str:
         """Where links to the part lead."""
-        return "part-" + slug(self.caption)
+        return "part--" + slug(self.title)
 
 
 @dataclass(frozen=True)
@@ -114,13 +111,8 @@ def read_book(root: Path) -> Book:
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    numerals = iter(ROMAN)
     parts = [
-        Part(
-            part["caption"],
-            next(numerals) if part.get("numbered") else None,
-            [chapter["file"] for chapter in part["chapters"]],
-        )
+        Part(part["caption"], [chapter["file"] for chapter in part["chapters"]])
         for part in toc["parts"]
     ]
     return Book(
@@ -186,6 +178,9 @@ def read_chapter(html: Path, folder: Path, document: str, book: Book) -> Chapter
     article.smooth()
     for element in article.select("details"):
         element["open"] = ""
+    for paragraph in article.select("section > p"):
+        if text_of(paragraph).endswith(":"):
+            paragraph["class"] = [*paragraph.get("class", []), "announces"]
     for image in article.select("img"):
         image["loading"] = "eager"
         image["src"] = moved(image["src"], path, folder)
@@ -289,9 +284,10 @@ def part_html(part: Part, chapters: Mapping[str, Chapter]) -> str:
     for chapter in (chapters[name] for name in part.documents):
         sections = "".join(entry(*section, "of-section") for section in chapter.sections)
         lists.append(f"<ul>{entry(chapter.anchor, chapter.title)}{sections}</ul>")
-    number = f'<span class="part-number">Part {part.number}.</span> ' if part.number else ""
+    *number, name = part.title.split(" · ", 1)
+    heading = "".join(f'<span class="part-number">{escape(n)} · </span>' for n in number)
     divider = (
-        f'<header class="part" id="{part.anchor}"><h1>{number}{escape(part.caption)}</h1>'
+        f'<header class="part" id="{part.anchor}"><h1>{heading}{escape(name)}</h1>'
         f'<div class="part-contents">{"".join(lists)}</div></header>'
     )
     return "\n".join([divider, *(chapter_html(chapters[name]) for name in part.documents)])
