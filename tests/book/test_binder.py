@@ -2,7 +2,7 @@
 
 repo2docker ignores the files of the project's root once `binder/` exists. It takes the Python that
 runtime.txt names, runs `pip install -r binder/requirements.txt` in an empty folder, copies the
-project, runs `binder/postBuild` in its root, and starts the server as an argument of `binder/start`.
+project, runs `binder/postBuild` in its root, and starts the server through `binder/start`.
 Left out are the image's own Jupyter packages, which these pins replace; and pip may use its cache.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jupyter import (
+from notebooks import (
     OPTIONS,
     TOKEN,
     Notebook,
@@ -34,7 +34,7 @@ from small_project import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter import Server
+    from notebooks import Server
 
 BINDER = ROOT / "binder"
 CHAPTER = "book/part2/saturated-or-dead.md"
