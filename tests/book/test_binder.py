@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jupyter import (
+from notebooks import (
     OPTIONS,
     TOKEN,
     Notebook,
@@ -34,7 +34,7 @@ from small_project import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter import Server
+    from notebooks import Server
 
 BINDER = ROOT / "binder"
 CHAPTER = "book/part2/saturated-or-dead.md"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import jupytext
 import pytest
-from jupyter import (
+from notebooks import (
     OPTIONS,
     TOKEN,
     Notebook,
@@ -32,6 +32,7 @@ CHAPTERS = sorted(
 )
 CHAPTER = "part1/corpus.md"
 keeper = runpy.run_path(str(SETTINGS / "keep_wording.py"))
+whole_book = runpy.run_path(str(SETTINGS / "whole_book.py"))
 
 
 def saved(text: str, edit=lambda notebook: None) -> str:
@@ -81,6 +82,33 @@ def test_a_chapter_edited_as_a_text_is_saved_as_it_is(tmp_path: Path) -> None:
     new = old.replace("display_name: Python 3\n", "display_name: 'Python 3'\n")
     assert new != old
     assert kept(tmp_path, old, new) == new
+
+
+def test_every_reference_and_citation_of_the_book_is_known() -> None:
+    book = ROOT / "book"
+    text = "".join(path.read_text(encoding="utf-8") for path in book.rglob("*.md"))
+    referred = set(re.findall(r"\{(?:ref|numref|eq)\}`([\w-]+)`", text))
+    cited = re.findall(r"\{cite:[tp]\}`([\w:, -]+)`", text)
+    keys = {key.strip() for keys in cited for key in keys.split(",")}
+    assert len(referred) > 50
+    assert referred <= set(whole_book["labels"](book))
+    assert len(keys) > 20
+    assert keys <= set(whole_book["citations"](book / "references.bib"))
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("Shannon, Claude E.", "Shannon"),
+        ("Kaiming He and Jian Sun", "He and Sun"),
+        ("He, Kaiming and Zhang, Xiangyu and Sun, Jian", "He et al."),
+        ("He, Kaiming and others", "He et al."),
+        ("{PyTorch forum}", "PyTorch forum"),
+        ("Guly{\\'a}s, Anna", "Gulya\u0301s"),
+    ],
+)
+def test_authors_are_named_as_in_a_citation(written: str, named: str) -> None:
+    assert whole_book["surnames"](written) == named
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +168,7 @@ def test_the_notebook_reads_like_the_page(notebook: Notebook) -> None:
     glued = {
         output["metadata"]["scrapbook"]["name"]: output["data"].popitem()[1].strip("'")
         for output in notebook.outputs()
-        if "scrapbook" in output["metadata"]
+        if "scrapbook" in output.get("metadata", {})
     }
     assert f"{glued['corpus-never-share']}% of the pairs never occur" in text.replace("\n", " ")
     assert not [name for name in glued if name in text]

@@ -16,7 +16,6 @@ c = get_config()  # noqa: F821 (Jupyter runs this file with it)
 warnings.filterwarnings("ignore", message="Overriding existing pre_save_hook")
 c.ContentsManager.pre_save_hook = keep_wording
 c.LabServerApp.extra_labextensions_path = [str(HERE / "labextensions")]
-c.LabApp.extra_labextensions_path = [str(HERE / "labextensions")]
 # What JupyterLab's page hands to the extension in that folder.
 c.ServerApp.tornado_settings = {
     "page_config_data": {

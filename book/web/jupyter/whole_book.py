@@ -42,11 +42,7 @@ def citations(bibliography: Path) -> dict[str, tuple[str, str]]:
 
 
 def surnames(authors: str) -> str:
-    """Name one or two authors, and the first of more.
-
-    >>> surnames("Glorot, Xavier and Bengio, Yoshua")
-    'Glorot and Bengio'
-    """
+    """Name one or two authors, and the first of more."""
     names = [name for name in re.split(r"\s+and\s+", authors) if name != "others"]
     last = [
         plain(n.split(",")[0] if "," in n or n.startswith("{") else n.split()[-1]) for n in names

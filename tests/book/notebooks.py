@@ -32,7 +32,7 @@ OPTIONS = (
     f"--IdentityProvider.token={TOKEN}",
     "--LabApp.expose_app_in_browser=True",  # for the tests to read what a notebook holds
 )
-MINUTE = 60_000
+MINUTE = 60_000  # in milliseconds
 CELLS = "[...window.jupyterapp.shell.currentWidget.content.model.cells].map(cell => cell.toJSON())"
 # Done when all is run, or when a cell failed and the kernel has dropped the rest.
 DONE = f"""() => {{
@@ -132,11 +132,11 @@ class Notebook:
 
     def wait(self) -> Notebook:
         """Wait until the notebook is there, with a kernel ready."""
-        self.page.wait_for_selector(".jp-NotebookPanel", timeout=MINUTE)
+        self.page.wait_for_selector(".jp-NotebookPanel", timeout=2 * MINUTE)
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
             " === 'idle'",
-            timeout=MINUTE,
+            timeout=2 * MINUTE,
         )
         return self
 
@@ -173,5 +173,5 @@ class Notebook:
 
     def article(self) -> str:
         """The text as it is shown, of Markdown cells (not of their editors) and of captions."""
-        shown = self.page.locator(".jp-Notebook .jp-MarkdownOutput, .jp-Notebook .book-caption")
+        shown = self.page.locator(".jp-MarkdownCell .myst, .book-caption")
         return "\n".join(shown.all_inner_texts())
