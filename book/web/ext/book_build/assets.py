@@ -123,13 +123,24 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
 
     A twin for the other mode is never in view, and so is not fetched.
     """
-    path = Path(self.builder.srcdir, node["uri"].lstrip("/"))
+    size = svg_size(Path(self.builder.srcdir, node["uri"].lstrip("/")))
     node["loading"] = "lazy"
     type(self).visit_image(self, node)
-    if path.suffix == ".svg" and (size := SVG_SIZE.search(path.read_text(encoding="utf-8")[:2000])):
-        width, height = (round(float(points) * PIXELS_PER_POINT) for points in size.groups())
-        tag = f'<img width="{width}" height="{height}" '
+    if size is not None:
+        tag = f'<img width="{size[0]}" height="{size[1]}" '
         self.body[-1] = self.body[-1].replace("<img ", tag, 1)
+
+
+def svg_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height in pixels that an SVG of matplotlib's states, None for others."""
+    if path.suffix != ".svg":
+        return None
+    with path.open(encoding="utf-8") as file:
+        stated = SVG_SIZE.search(file.read(1000))
+    if stated is None:
+        return None
+    width, height = (round(float(points) * PIXELS_PER_POINT) for points in stated.groups())
+    return width, height
 
 
 def depart_image(self: HTML5Translator, node: nodes.image) -> None:
