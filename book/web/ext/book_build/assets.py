@@ -108,9 +108,14 @@ def check_icons(app: Sphinx, exception: Exception | None) -> None:
 
 
 def defer_scripts(
-    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+    _app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: object
 ) -> None:
-    """Let a page be drawn before its scripts are fetched and run."""
+    """Let a page be drawn before its scripts are fetched and run.
+
+    The page for searching writes scripts of its own, which need these at once.
+    """
+    if page == "search":
+        return
     scripts = context.get("script_files", [])
     for i, js in enumerate(scripts):
         if js.filename and js.filename not in NOT_DEFERRED:
