@@ -53,8 +53,9 @@ def test_search_finds_a_word_without_an_error(html: Path) -> None:
         pytest.skip("no Chromium was found")
     with chromium.launch() as context:
         page = context.new_page()
-        errors: list[object] = []
-        page.on("pageerror", errors.append)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.goto(f"{(html / 'search.html').as_uri()}?q=softmax")
         page.wait_for_selector("#search-results li", timeout=20_000)
         assert errors == []
