@@ -48,6 +48,19 @@ def test_picture_for_the_other_mode_is_not_fetched(views: dict[str, View], docum
     assert [path for path in views[document].files if path.stem.endswith("-dark")] == []
 
 
+def test_search_finds_a_word_without_an_error(html: Path) -> None:
+    if chromium.find() is None:
+        pytest.skip("no Chromium was found")
+    with chromium.launch() as context:
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.goto(f"{(html / 'search.html').as_uri()}?q=softmax")
+        page.wait_for_selector("#search-results li", timeout=20_000)
+        assert errors == []
+
+
 def test_formulas_font_is_fetched_where_there_are_formulas(views: dict[str, View]) -> None:
     fonts = [path.name for path in views["book/part1/backward"].files if path.suffix == ".woff2"]
     assert any(name.startswith("mathematics-") for name in fonts)

@@ -108,9 +108,14 @@ def check_icons(app: Sphinx, exception: Exception | None) -> None:
 
 
 def defer_scripts(
-    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: object
+    _app: Sphinx, page: str, _template: str, context: dict[str, Any], _tree: object
 ) -> None:
-    """Let a page be drawn before its scripts are fetched and run."""
+    """Let a page be drawn before its scripts are fetched and run.
+
+    The page for searching writes scripts of its own, which need these at once.
+    """
+    if page == "search":
+        return
     scripts = context.get("script_files", [])
     for i, js in enumerate(scripts):
         if js.filename and js.filename not in NOT_DEFERRED:
@@ -123,13 +128,24 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
 
     A twin for the other mode is never in view, and so is not fetched.
     """
-    path = Path(self.builder.srcdir, node["uri"].lstrip("/"))
+    size = svg_size(Path(self.builder.srcdir, node["uri"].lstrip("/")))
     node["loading"] = "lazy"
     type(self).visit_image(self, node)
-    if path.suffix == ".svg" and (size := SVG_SIZE.search(path.read_text(encoding="utf-8")[:2000])):
-        width, height = (round(float(points) * PIXELS_PER_POINT) for points in size.groups())
-        tag = f'<img width="{width}" height="{height}" '
+    if size is not None:
+        tag = f'<img width="{size[0]}" height="{size[1]}" '
         self.body[-1] = self.body[-1].replace("<img ", tag, 1)
+
+
+def svg_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height in pixels that an SVG of matplotlib's states, None for others."""
+    if path.suffix != ".svg":
+        return None
+    with path.open(encoding="utf-8") as file:
+        stated = SVG_SIZE.search(file.read(1000))
+    if stated is None:
+        return None
+    width, height = (round(float(points) * PIXELS_PER_POINT) for points in stated.groups())
+    return width, height
 
 
 def depart_image(self: HTML5Translator, node: nodes.image) -> None:
