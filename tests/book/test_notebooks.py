@@ -237,7 +237,8 @@ def test_hidden_cells_are_folded_and_glue_leaves_no_output(built: Project) -> No
         "## 2.1. A rich section",
         "ends at 1.50, **bold**, *slanted*, `a|b` and 2 \\* 3 \\< 7 costs \\$5",
         "See *A rich section*, Fig. 2.1 and (2.1).",
-        "> **A box**\n>\n> It has a formula,\n>\n> $$ \\begin{aligned} a &= b \\\\ &= c \\end{aligned} \\tag{2.1} $$\n>\n",
+        "> **A box**\n>\n> It has a formula,\n>\n"
+        "> $$ \\begin{aligned} a &= b \\\\ &= c \\end{aligned} \\tag{2.1} $$\n>\n",
         "> - and a list\n> - of two with 1.50",
         "<details>\n<summary>Closed</summary>\n\nOpened.\n\n</details>",
         "| name | value, $\\vert x\\vert$ |\n| --- | ---: |\n| height | 1.50 |",
