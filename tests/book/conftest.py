@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that open a browser; where there is none, leave them out and say so."""
     reason = browser.why_left_out(chromium.find(), os.environ)
     for item in items:
-        if not {"visits", "context"} & set(getattr(item, "fixturenames", ())):
+        opened = {"visits", "context", "printed"} & set(getattr(item, "fixturenames", ()))
+        if not opened and not item.get_closest_marker("browser"):
             continue
         item.add_marker("browser")
         if reason:

@@ -285,7 +285,7 @@ def part_html(part: Part, chapters: Mapping[str, Chapter]) -> str:
         sections = "".join(entry(*section, "of-section") for section in chapter.sections)
         lists.append(f"<ul>{entry(chapter.anchor, chapter.title)}{sections}</ul>")
     *number, name = part.title.split(" · ", 1)
-    heading = "".join(f'<span class="part-number">{escape(n)} · </span>' for n in number)
+    heading = "".join(f'<span class="part-number">{escape(n)} ·&nbsp;</span>' for n in number)
     divider = (
         f'<header class="part" id="{part.anchor}"><h1>{heading}{escape(name)}</h1>'
         f'<div class="part-contents">{"".join(lists)}</div></header>'
