@@ -22,7 +22,8 @@ window.inPage = {
   },
 
   formulas() {
-    const found = [...document.querySelectorAll("math")].filter((m) => m.closest("main"));
+    // A formula in what is not displayed yet, such as a definition that appears on hover, has no box.
+    const found = [...document.querySelectorAll("main math")].filter((m) => m.checkVisibility());
     const raw = /\\\(|\\\[|\\(frac|sum|mathbb|sigma|partial|ldots|le|text)\b/;
     const unset = [...document.querySelectorAll(".math")].filter(
       (m) => raw.test(m.innerText) || !(m.localName === "math" || m.querySelector("math"))
