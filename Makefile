@@ -6,8 +6,11 @@ VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
 SOLUTIONS ?= 1
+REMOTE ?= $(shell git remote get-url origin 2>/dev/null)
 
-PY := $(VENV)/bin/python
+# Windows' virtual environments have their own layout; there this wants Git's shell (`make` in Git Bash).
+python_of = $(1)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
+PY := $(call python_of,$(VENV))
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 # PyTorch's own index holds the build without CUDA. Asked for torch alone, and given up soon:
 # a machine that cannot reach it takes torch from where it takes everything else.
@@ -23,8 +26,14 @@ ifneq ($(shell test -x $(PY) && echo usable),usable)
 .PHONY: $(INSTALLED) $(PACKAGE)
 endif
 
+# The package with a torch of one's choice, in an environment of its own; the other packages are pip's choice.
+ifdef TORCH
+LOOSE := _build/package-venv
+LOOSE_PY := $(call python_of,$(LOOSE))
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help book test lab pdf serve bench bench-build bench-pages bench-watch records gradescope lock clean distclean
+.PHONY: help book test test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -53,12 +62,39 @@ test: $(PACKAGE)  ## lint, then run every test
 	@$(PY) -m ruff format --check
 	@VENV=$(abspath $(VENV)) $(PY) -m pytest --cov
 
+ifdef TORCH
+test-package:
+	@rm -rf $(LOOSE) && $(PYTHON) -m venv $(LOOSE)
+	@$(LOOSE_PY) -m pip install -qq $(TORCH_INDEX) "$(TORCH)"
+	@$(LOOSE_PY) -m pip install -qq --editable ".[test]"
+	@$(LOOSE_PY) -c 'import numpy, sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, "numpy", numpy.__version__)'
+	@$(LOOSE_PY) -m pytest tests/package mlpinit --ignore=mlpinit/grading
+else
+test-package: $(PACKAGE)  ## test the package alone (TORCH="torch==2.4.*" tries that one, elsewhere than in .venv)
+	@$(PY) -m pytest tests/package mlpinit --ignore=mlpinit/grading
+endif
+
 lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
 		$(PY) -m jupyter lab --notebook-dir=book $(LAB)
 
 pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
 	@PYTHONPATH=book/web/ext $(PY) -m book_build.pdf
+
+links: $(PACKAGE)  ## build the book and try every link that leads out of it (needs a network)
+	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS) --links
+
+site: book pdf  ## gather what is published in _build/site: the pages, the notebooks, the PDF
+	@rm -rf _build/site && cp -R _build/html _build/site && cp _build/pdf/*.pdf _build/site
+	@echo "Gathered in _build/site"
+
+publish:  ## push _build/site as the only commit of the branch gh-pages (REMOTE=origin's address)
+	@test -f _build/site/index.html || { echo "There is nothing to publish: make site comes first"; exit 1; }
+	@rm -rf _build/publish && cp -R _build/site _build/publish && touch _build/publish/.nojekyll
+	@cd _build/publish && git init -q -b gh-pages && git add --all --force && \
+		git commit -q -m "The book, built from $$(git -C $(CURDIR) rev-parse HEAD)" && \
+		git push --quiet --force "$(REMOTE)" gh-pages
+	@echo "Published on the branch gh-pages of $(REMOTE)"
 
 serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

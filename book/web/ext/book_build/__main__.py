@@ -12,6 +12,7 @@ import gc
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="book_build", description=main.__doc__)
     parser.add_argument("--jobs", default="2", help="pages at a time (default: %(default)s)")
     parser.add_argument("--solutions", default="1", choices="01", help="0 leaves them out")
+    parser.add_argument("--links", action="store_true", help="then try the links out of the book")
     args = parser.parse_args()
     root = Path.cwd()
     build = root / "_build"
@@ -47,10 +49,23 @@ def main() -> int:
         status = sphinx(root, build, args.jobs, args.solutions)
         if status == 0:
             unfinished.unlink()
-    if status == 0:
-        print(f"The book is built. Open {build / 'html' / 'index.html'}")
-    else:
+    if status != 0:
         print("The book is not built: see the message above.", file=sys.stderr)
+        return status
+    print(f"The book is built. Open {build / 'html' / 'index.html'}")
+    return check_links(root, build, args.solutions) if args.links else 0
+
+
+def check_links(root: Path, build: Path, solutions: str) -> int:
+    """Open every address that a page links to, and name those that do not answer."""
+    settings = ["-q", "-D", f"book_solutions={solutions}", "-b", "linkcheck"]
+    folders = ["-d", str(build / ".doctrees"), str(root), str(build / "linkcheck")]
+    status = subprocess.run(
+        [sys.executable, "-m", "sphinx", *settings, *folders],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+    ).returncode
+    print("A link is broken: see above." if status else "Every link leads somewhere.")
     return status
 
 

@@ -11,9 +11,11 @@ import inspect
 import re
 import sys
 import textwrap
+import typing
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docstrings import prepare_docstring
 
 if TYPE_CHECKING:
@@ -74,44 +76,58 @@ def readable(
 
 
 def complete(
-    app: Sphinx, what: str, name: str, member: Any, _options: Any, lines: list[str]
+    _app: Sphinx, what: str, name: str, member: Any, _options: Any, lines: list[str]
 ) -> None:
     """Turn a docstring into reStructuredText; add a constant's value, a module's other names."""
-    app.env.note_dependency(__file__)
     if what == "data":
         if lines == prepare_docstring(type(member).__doc__ or ""):  # autodoc's stopgap
             lines.clear()
-        added = value(member)
+        typed = value(member)
+        added = [f"Value: ``{typed}``"] if typed else []
     else:
-        added = handed_on(name) if what == "module" else []
+        added = [*handed_on(name), *constants(name)] if what == "module" else []
     lines[:] = [*as_rst(lines), "", *added, ""]
 
 
-def value(constant: Any) -> list[str]:
-    """A constant's value, if it is plain and short."""
-    plain = all(isinstance(x, str | int | float) for x in flat(constant))
-    text = repr(constant)
-    return [f"Value: ``{text}``"] if plain and len(text) <= LONGEST_VALUE else []
+def value(constant: Any) -> str | None:
+    """A constant as it would be typed, if that is plain and short: a number, text, or a type."""
+    if typing.get_origin(constant) is not None:
+        return re.sub(r"\b[a-z]\w*\.", "", repr(constant))
+    entries = constant if isinstance(constant, tuple) else (constant,)
+    plain = all(isinstance(entry, str | int | float) for entry in entries)
+    return repr(constant) if plain and len(repr(constant)) <= LONGEST_VALUE else None
 
 
-def flat(constant: Any) -> Sequence[Any]:
-    """The entries of a tuple, or the constant itself as the only one."""
-    return constant if isinstance(constant, tuple) else (constant,)
+def constants(module: str) -> list[str]:
+    """The public constants that have no words of their own, which autodoc would leave out."""
+    known = {name for _, name in ModuleAnalyzer.for_module(module).find_attr_docs()}
+    lines = []
+    for name, member in public(module):
+        if name in known or (callable(member) and typing.get_origin(member) is None):
+            continue
+        typed = value(member)
+        lines += [f".. py:data:: {name}", *([f"   :value: {typed}"] if typed else []), ""]
+    return lines
+
+
+def public(module: str) -> list[tuple[str, Any]]:
+    """The names that the module says are public, with what they stand for."""
+    members = vars(sys.modules[module])
+    return [(name, members[name]) for name in members.get("__all__", ())]
 
 
 def handed_on(module: str) -> list[str]:
     """Where the names are described that a module's `__all__` has from other modules."""
-    members = vars(sys.modules[module])
-    public = [members[name] for name in members.get("__all__", ())]
     found = [
         (member.__module__, f":py:obj:`~{member.__module__}.{member.__name__}`")
-        for member in public
+        for _, member in public(module)
         if is_from_elsewhere(member, module)
     ]
     by_home = groupby(sorted(found), key=lambda pair: pair[0])
     return [
-        f"Also here: {', '.join(link for _, link in links)}, from ``{home}``."
+        line
         for home, links in by_home
+        for line in (f"Also here: {', '.join(link for _, link in links)}, from ``{home}``.", "")
     ]
 
 
