@@ -17,7 +17,7 @@ class Server(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/there" else 404)
         self.end_headers()
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 (http.server looks for this name)
 
     def log_message(self, *_: object) -> None:
         """Nothing: a test's output is its own."""

@@ -81,6 +81,8 @@ def test_pictures_come_in_pairs_for_light_and_dark(html: Path, document: str) ->
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_nothing_is_left_unrendered(html: Path, document: str) -> None:
     text = str(article(html, document))
+    for example in article(html, document).select("dl.py pre"):  # may show an error on purpose
+        text = text.replace(str(example), "")
     assert [mark for mark in UNRENDERED if mark in text] == []
 
 

@@ -108,7 +108,7 @@ def test_the_chapters_have_formulas(html: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_tex_is_left_in_the_text(html: Path, document: str) -> None:
     copy = BeautifulSoup(str(article(html, document)), "html.parser")
-    for tag in copy.select("math, code, pre, .cell_output"):
+    for tag in copy.select("math, code, pre, dt.sig, .cell_output"):
         tag.decompose()
     assert TEX.findall(copy.get_text()) == []
 

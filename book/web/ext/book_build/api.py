@@ -47,6 +47,7 @@ def configure(_app: Sphinx, config: Config) -> None:
     config.autodoc_member_order = "bysource"
     config.autodoc_preserve_defaults = True
     config.add_module_names = False
+    config.html_domain_indices = False  # a list of modules: the page is that
     config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, (r"py:.*", r"(?!mlpinit\.).*")]
 
 
