@@ -119,7 +119,9 @@ class Waiting:
             return
         rows, examples = self.filled * self.shape[0], self.examples
         self.filled = self.examples = 0
-        size = max(1, BLOCK // ring.units // LANES * LANES)
+        size = max(1, BLOCK // ring.units)
+        if size > LANES:
+            size -= size % LANES  # so that rows can stand side by side for an extreme
         f = ring.kind.f
         for kept in zip(*(t[:rows].split(size) for t in self.held), strict=True):
             z = kept[0]
