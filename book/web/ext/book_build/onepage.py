@@ -200,7 +200,7 @@ def leave_out(article: Tag) -> None:
 
 
 def mark_breaks(article: Tag) -> None:
-    """Mark for the stylesheet what it cannot tell: what stays with the next, and what is too long."""
+    """Mark for the stylesheet what stays with the next, and what is too long to stay whole."""
     marked = {
         "announces": (p for p in article.select("section > p") if text_of(p).endswith(":")),
         "long": (c for c in article.select("pre") if c.get_text().count("\n") > LONG_CODE),
