@@ -24,6 +24,7 @@ TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # of print.css, in CSS pixels
 NOT_PRINTED = ".headerlink, .only-dark, details.hide, .toctree-wrapper, [role=tooltip]"
 WIDER_THAN_THE_PAGE = """() => [...document.querySelectorAll('main *')].filter(element =>
     element.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+    || element.matches('pre, p, td, .math, figure') && element.scrollWidth > element.clientWidth + 1
 ).map(element => element.outerHTML.slice(0, 200))"""
 
 

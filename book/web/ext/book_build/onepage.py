@@ -40,6 +40,8 @@ LEFT_OUT = (
 )
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
 PLAIN = "span.n, span.p, span.w, span.pre"
+JOINT = '<span class="joint"> ·&nbsp;</span>'
+LONG_CODE = 20  # lines; may be broken over two pages
 NUMBER = re.compile(r'(<span class="page-of" data-anchor="([^"]+)">)\d+')
 ANCHOR = re.compile(r'<[^>]* id="([^"]+)"')
 LINK = re.compile(r'<a [^>]*href="#([^"]*)"')
@@ -171,16 +173,8 @@ def read_chapter(html: Path, folder: Path, document: str, book: Book) -> Chapter
     article = BeautifulSoup(path.read_text(encoding="utf-8"), PARSER).select_one(
         "article.bd-article"
     )
-    for element in article.select(LEFT_OUT):
-        element.decompose()
-    for element in article.select(PLAIN):
-        element.unwrap()
-    article.smooth()
-    for element in article.select("details"):
-        element["open"] = ""
-    for paragraph in article.select("section > p"):
-        if text_of(paragraph).endswith(":"):
-            paragraph["class"] = [*paragraph.get("class", []), "announces"]
+    leave_out(article)
+    mark_breaks(article)
     for image in article.select("img"):
         image["loading"] = "eager"
         image["src"] = moved(image["src"], path, folder)
@@ -192,6 +186,28 @@ def read_chapter(html: Path, folder: Path, document: str, book: Book) -> Chapter
     chapter = Chapter(document, article)
     take_answers(chapter)
     return chapter
+
+
+def leave_out(article: Tag) -> None:
+    """Drop what is not printed; what else a page folds stands open."""
+    for element in article.select(LEFT_OUT):
+        element.decompose()
+    for element in article.select(PLAIN):
+        element.unwrap()
+    article.smooth()
+    for element in article.select("details"):
+        element["open"] = ""
+
+
+def mark_breaks(article: Tag) -> None:
+    """Mark for the stylesheet what stays with the next, and what is too long to stay whole."""
+    marked = {
+        "announces": (p for p in article.select("section > p") if text_of(p).endswith(":")),
+        "long": (c for c in article.select("pre") if c.get_text().count("\n") > LONG_CODE),
+    }
+    for name, elements in marked.items():
+        for element in elements:
+            element["class"] = [*element.get("class", []), name]
 
 
 def moved(url: str, page: Path, folder: Path) -> str:
@@ -285,7 +301,7 @@ def part_html(part: Part, chapters: Mapping[str, Chapter]) -> str:
         sections = "".join(entry(*section, "of-section") for section in chapter.sections)
         lists.append(f"<ul>{entry(chapter.anchor, chapter.title)}{sections}</ul>")
     *number, name = part.title.split(" · ", 1)
-    heading = "".join(f'<span class="part-number">{escape(n)} ·&nbsp;</span>' for n in number)
+    heading = "".join(f'<span class="part-number">{escape(n)}{JOINT}</span>' for n in number)
     divider = (
         f'<header class="part" id="{part.anchor}"><h1>{heading}{escape(name)}</h1>'
         f'<div class="part-contents">{"".join(lists)}</div></header>'
