@@ -6,6 +6,7 @@
 // Statistics 29(2), 1958, on sixteen uniforms at a time, as torch.randn takes them.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
+  const { fround } = Math;
   const SIZE = 624;
   const SHIFT = 397;
 
@@ -57,13 +58,14 @@
     }
   }
 
-  // Sixteen uniforms from x[start] on become normals, the eighth after each its partner.
+  // Sixteen uniforms from x[start] on become normals, the eighth after each its partner. Rounded
+  // to float32 where torch's own rounding matters: an angle is up to 2π, and its last digit shows.
   function boxMuller(x, start) {
     for (let i = start; i < start + 8; i++) {
-      const radius = Math.sqrt(-2 * Math.log(1 - x[i]));
-      const angle = 2 * Math.PI * x[i + 8];
-      x[i] = radius * Math.cos(angle);
-      x[i + 8] = radius * Math.sin(angle);
+      const radius = fround(Math.sqrt(fround(-2 * Math.log(1 - x[i]))));
+      const angle = fround(fround(2 * Math.PI) * x[i + 8]);
+      x[i] = fround(radius * fround(Math.cos(angle)));
+      x[i + 8] = fround(radius * fround(Math.sin(angle)));
     }
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -66,6 +67,9 @@ def of_form(values: Values, seed: int, depth: int, normalize: bool) -> list[dict
     ]
 
 
+first_batch = functools.cache(batch.first_batch)
+
+
 def draw(
     seed: int, depth: int, kind: str | None, name: str, scheme: init.Scheme, dtype: torch.dtype
 ) -> init.Params:
@@ -81,7 +85,7 @@ def expected(
     unit = draw(seed, depth, kind, name, init.UNSCALED, torch.float64)
     W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, kind)]
     params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
-    X, Y = batch.first_batch()
+    X, Y = first_batch()
     zs, hs, loss = through(mlp.as_module(params), X, Y)
     gradients = torch.autograd.grad(loss, zs)
     single = draw(seed, depth, kind, name, init.scaled(w, b), torch.float32)
