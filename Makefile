@@ -24,7 +24,7 @@ ifneq ($(shell test -x $(PY) && echo usable),usable)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve bench bench-build bench-watch records gradescope lock clean distclean
+.PHONY: help book test lab serve bench bench-build bench-watch bench-labs records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pa
 
 bench-watch: $(PACKAGE)  ## measure watching a model (pip install "fastai>=2.8" in .venv compares it)
 	@$(PY) benchmarks/watch.py
+
+bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
+	@PYTHONPATH=book/web/ext $(PY) benchmarks/labs.py
 
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
 	@$(PY) -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))

@@ -36,7 +36,7 @@ def script() -> str:
     """The text of `batch.js`: a classic script that gives the batch to the labs."""
     X, Y = first_batch()
     return (
-        "// Made by `python -m mlpinit.lab.batch`: 32 contexts of three characters and what follows.\n"
+        "// Made by `python -m mlpinit.lab.batch`: 32 contexts of three letters, what follows.\n"
         "(globalThis.mlpinitLab ??= {}).batch = {\n"
         f"  X: {json.dumps(X.flatten().tolist(), separators=(',', ':'))},\n"
         f"  Y: {json.dumps(Y.tolist(), separators=(',', ':'))},\n"

@@ -28,7 +28,7 @@
   }
 
   // A native input with its label and its value in words. `spec`:
-  //   {name, label, type: "range" | "number", min, max, step, value, words(value)}
+  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state)}
   //   {name, label, type: "select", options: [[value, words], …], value}
   //   {name, label, type: "checkbox", value: true | false}
   // A range's state is position(value) of its slider where that is given, with `at` as the inverse.
@@ -162,7 +162,7 @@
           input.value = spec.position ? spec.position(value) : value;
         }
         if (words) {
-          words.value = spec.words ? spec.words(value) : String(value);
+          words.value = spec.words ? spec.words(value, state) : String(value);
           input.setAttribute("aria-valuetext", words.value);
         }
       }

@@ -38,7 +38,9 @@ def write(folder: Path) -> Path:
     """values.json, and values.bin with the numbers that it points into."""
     values = Values()
     cases = [case for form in forms() for case in of_form(values, *form)]
-    (folder / "values.json").write_text(json.dumps({"cases": cases, "functions": functions(values)}))
+    (folder / "values.json").write_text(
+        json.dumps({"cases": cases, "functions": functions(values)})
+    )
     np.concatenate(values.numbers).tofile(folder / "values.bin")
     return folder / "values.json"
 
@@ -110,7 +112,9 @@ def draw_output(seed: int, depth: int, kind: str | None) -> Tensor:
     return drawn.W[-1].double() * 0.01
 
 
-def through(module: nn.Sequential, X: Tensor, Y: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+def through(
+    module: nn.Sequential, X: Tensor, Y: Tensor
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
     """Pre-activations, activations and the loss, of torch's layers one after another."""
     x, zs, hs = X, [], []
     for layer in module:

@@ -20,10 +20,11 @@ def values(tmp_path_factory):
     return network_values.write(tmp_path_factory.mktemp("lab"))
 
 
-def test_the_javascript_agrees_with_torch(values):
+@pytest.mark.parametrize("script", ["network.test.js", "init.test.js"])
+def test_node_agrees(values, script):
     node = Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
     done = subprocess.run(
-        [node, "--test", HERE / "network.test.js"],
+        [node, "--test", HERE / script],
         env=os.environ | {"LAB_VALUES": str(values)},
         capture_output=True,
         text=True,
