@@ -126,6 +126,7 @@
   function overLayers(brush, lines) {
     const { context, width, height } = brush;
     const all = lines.flatMap(({ values }) => values).filter((one) => one > 0);
+    if (!all.length) all.push(1);
     const low = Math.floor(Math.log10(Math.min(...all)) - 0.1);
     const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...all)) + 0.1));
     const [left, right, top, bottom] = [44, width - 12, 22, height - 20];
@@ -151,6 +152,9 @@
         context.stroke();
       };
       seen.forEach(([px, py]) => dot(px, py));
+      values.forEach((value, l) => {
+        if (!value) text(brush, "0", x(l), bottom - 8, "center", color); // no place on this axis
+      });
       dot(key + 4, 9);
       text(brush, label, key + 12, 9, "left", "ink");
       key += 24 + context.measureText(label).width;
