@@ -33,7 +33,7 @@ LOOSE_PY := $(call python_of,$(LOOSE))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch records gradescope lock clean distclean
+.PHONY: help book test test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -110,6 +110,9 @@ bench-pages: book  ## measure the pages in Chromium: weight of a first view, tim
 
 bench-watch: $(PACKAGE)  ## measure watching a model (pip install "fastai>=2.8" in .venv compares it)
 	@$(PY) benchmarks/watch.py
+
+bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
+	@PYTHONPATH=book/web/ext $(PY) benchmarks/labs.py
 
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
 	@$(PY) -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))

@@ -1,0 +1,66 @@
+"""Labs: figures to take hold of, in a notebook as in the built book.
+
+Each function here gives an object that a notebook shows as a lab: a custom element, with the same
+script and the same style sheet that the book's pages load. What is set in the call is where the lab
+starts; whatever has no part in it is refused.
+
+>>> init(scale=0.2, depth=3)
+Lab('mlp-init-lab', depth=3, scale=0.2)
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from itertools import count
+from typing import Any
+
+__all__ = ["Lab", "derivative", "graph", "init", "script", "style"]
+
+SCRIPTS = ("core", "random", "batch", "network", "init", "microscope", "derivative", "graph")
+_numbers = count(1)
+
+
+class Lab:
+    """One lab, shown by a notebook through `_repr_html_`."""
+
+    def __init__(self, tag: str, label: str, settings: Mapping[str, Any]) -> None:
+        """`tag`: the custom element; `label`: its name in words; `settings`: where it starts."""
+        self.tag, self.label, self.settings = tag, label, dict(sorted(settings.items()))
+        self.id = f"{tag.removeprefix('mlp-')}-{next(_numbers)}"
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        return f"Lab({', '.join([repr(self.tag), *(f'{k}={v!r}' for k, v in self.settings.items())])})"
+
+    def element(self, inside: str = "") -> str:
+        """The custom element alone, around `inside`: HTML for where there is no JavaScript."""
+        given = {"id": self.id, "label": self.label, **self.settings}
+        attributes = " ".join(f'{k}="{html.escape(_words(v))}"' for k, v in given.items())
+        return f"<{self.tag} {attributes}>{inside}</{self.tag}>"
+
+    def _repr_html_(self) -> str:
+        inside = f"<p>{html.escape(self.label)}: this lab needs JavaScript.</p>"
+        return f"<style>{style()}</style>{self.element(inside)}<script>{script()}</script>"
+
+
+@cache
+def script() -> str:
+    """The code of all labs, one classic script: it works from disk and inside a notebook."""
+    return "\n".join(_read(f"{name}.js") for name in SCRIPTS)
+
+
+@cache
+def style() -> str:
+    """The style sheet of all labs."""
+    return _read("lab.css")
+
+
+def _read(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _words(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

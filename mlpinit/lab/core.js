@@ -1,0 +1,249 @@
+// What every lab shares: native controls, a sentence, a table, its state in the page's address.
+//
+// A lab is a custom element around a static figure, which stays where there is no JavaScript:
+//
+//   <mlp-init-lab id="init-lab" scale="0.2"><figure>…</figure></mlp-init-lab>
+//
+// Its class extends Lab with
+//   static controls   [{name, label, type, value, …}], as `control` below makes them
+//   static pictures   [{name, label, ratio}], the canvases, with height / width
+//   compute(state)    what the state leads to; no drawing
+//   paint(result, state)  draws on this.brush(name)
+//   say(result, state)    one sentence, for everyone
+//   rows(result, state)   [[heading, …], [cell, …], …], the numbers
+(() => {
+  const lab = (globalThis.mlpinitLab ??= {});
+  const Base = globalThis.HTMLElement ?? class {};
+  const SETTLED = 300; // ms without a change, after which it is spoken and put into the address
+  let made = 0;
+
+  function element(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === true) node.setAttribute(name, "");
+      else if (value !== false && value !== undefined) node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+
+  // A native input with its label and its value in words. `spec`:
+  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state)}
+  //   {name, label, type: "select", options: [[value, words], …], value}
+  //   {name, label, type: "checkbox", value: true | false}
+  // A range's state is position(value) of its slider where that is given, with `at` as the inverse.
+  function control(spec, id) {
+    const { label, type, options, value } = spec;
+    if (type === "select") {
+      const input = element(
+        "select",
+        { id },
+        ...options.map(([key, words]) => element("option", { value: key }, words)),
+      );
+      input.value = value;
+      return { input, nodes: [element("label", { for: id }, label), input] };
+    }
+    if (type === "checkbox") {
+      const input = element("input", { id, type, checked: value });
+      return { input, nodes: [element("label", { for: id }, input, " ", label)] };
+    }
+    const { min, max, step } = spec;
+    const input = element("input", { id, type, min, max, step });
+    input.value = value;
+    const words = element("output", { for: id });
+    const told = type === "range" ? [words] : [];
+    return { input, words, nodes: [element("label", { for: id }, label), input, ...told] };
+  }
+
+  class Lab extends Base {
+    static controls = [];
+    static pictures = [];
+
+    connectedCallback() {
+      if (this.state) return;
+      this.id ||= `lab-${++made}`;
+      this.state = this.defaults();
+      this.build();
+      this.fromAddress();
+      addEventListener("hashchange", () => this.fromAddress());
+      new ResizeObserver(() => this.changed()).observe(this.desk);
+      const repaint = new MutationObserver(() => this.changed());
+      for (const node of [document.documentElement, document.body]) {
+        repaint.observe(node, { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
+      }
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.changed());
+      this.update();
+      this.settle();
+    }
+
+    // Controls' values, each from the element's attribute of that name where there is one.
+    defaults() {
+      const state = {};
+      for (const spec of this.constructor.controls) {
+        const given = this.getAttribute(spec.name);
+        state[spec.name] = given === null ? spec.value : read(spec, given);
+      }
+      return state;
+    }
+
+    build() {
+      for (const node of [...this.children]) {
+        if (!node.hasAttribute("data-stays")) node.hidden = true; // the static figure
+      }
+      this.inputs = {};
+      const form = element("form", { class: "lab-controls", "aria-label": this.title() });
+      form.addEventListener("submit", (event) => event.preventDefault());
+      for (const spec of this.constructor.controls) {
+        const made = control({ ...spec, value: this.state[spec.name] }, `${this.id}-${spec.name}`);
+        made.spec = spec;
+        this.inputs[spec.name] = made;
+        made.input.addEventListener("input", () => this.take(spec, made.input));
+        form.append(element("div", { class: `lab-control lab-${spec.type}` }, ...made.nodes));
+      }
+      this.canvases = {};
+      const pictures = this.constructor.pictures.map(({ name, label, ratio }) => {
+        const canvas = element("canvas", { role: "img", "aria-label": label });
+        canvas.style.aspectRatio = String(1 / ratio);
+        this.canvases[name] = canvas;
+        return element("figure", { class: `lab-picture lab-picture-${name}` }, canvas,
+          element("figcaption", {}, label));
+      });
+      this.sentence = element("p", { class: "lab-sentence" });
+      this.live = element("p", { class: "lab-live", role: "status", "aria-live": "polite" });
+      this.table = element("div", { class: "lab-table", tabindex: "0", role: "region",
+        "aria-label": `Numbers of ${this.title()}` });
+      this.numbers = element("details", {}, element("summary", {}, "The numbers"), this.table);
+      this.numbers.addEventListener("toggle", () => this.tabulate());
+      const again = element("button", { type: "button" }, "Start again");
+      again.addEventListener("click", () => this.set(this.defaults()));
+      form.append(again);
+      this.desk = element("div", { class: "lab-desk" }, form,
+        element("div", { class: "lab-pictures" }, ...pictures),
+        this.sentence, this.live, this.numbers);
+      this.append(this.desk);
+    }
+
+    title() {
+      return this.getAttribute("label") ?? this.constructor.title;
+    }
+
+    take(spec, input) {
+      const raw = spec.type === "checkbox" ? String(input.checked) : input.value;
+      const value = read(spec, spec.at ? String(spec.at(Number(raw))) : raw);
+      if (value === undefined) return; // a number field that is empty or out of range
+      this.state = { ...this.state, [spec.name]: value };
+      this.changed();
+      clearTimeout(this.settling);
+      this.settling = setTimeout(() => this.settle(true), SETTLED);
+    }
+
+    // Take over `state`, or the part of it that is given, as from the address.
+    set(state) {
+      this.state = { ...this.state, ...state };
+      this.changed();
+      this.settle(true);
+    }
+
+    changed() {
+      if (this.waiting) return;
+      this.waiting = requestAnimationFrame(() => {
+        this.waiting = 0;
+        this.update();
+      });
+    }
+
+    // Everything that follows from the state, at once.
+    update() {
+      const { state } = this;
+      for (const { spec, input, words } of Object.values(this.inputs)) {
+        const value = state[spec.name];
+        if (spec.type === "checkbox") input.checked = value;
+        else if (document.activeElement !== input || spec.type === "range") {
+          input.value = spec.position ? spec.position(value) : value;
+        }
+        if (words) {
+          words.value = spec.words ? spec.words(value, state) : String(value);
+          input.setAttribute("aria-valuetext", words.value);
+        }
+      }
+      this.result = this.compute(state);
+      this.paint(this.result, state);
+      this.sentence.textContent = this.say(this.result, state);
+      this.tabulate();
+    }
+
+    // Once nothing changes any more: say it, and let the address lead here.
+    settle(toAddress = false) {
+      this.live.textContent = this.say(this.compute(this.state), this.state);
+      if (toAddress) history.replaceState(null, "", this.address());
+    }
+
+    tabulate() {
+      if (!this.numbers.open) return;
+      const [head, ...rows] = this.rows(this.result, this.state);
+      const line = (cells, tag) =>
+        element("tr", {}, ...cells.map((cell, i) =>
+          element(i && tag === "td" ? "td" : "th", { scope: tag === "th" ? "col" : i ? false : "row" },
+            String(cell))));
+      this.table.replaceChildren(element("table", {},
+        element("thead", {}, line(head, "th")),
+        element("tbody", {}, ...rows.map((row) => line(row, "td")))));
+    }
+
+    // "#init-lab:scale=0.2&depth=3": what is not as it was at first.
+    address() {
+      const first = this.defaults();
+      const parts = Object.keys(first)
+        .filter((name) => this.state[name] !== first[name])
+        .map((name) => `${name}=${encodeURIComponent(this.state[name])}`);
+      return `#${this.id}${parts.length ? `:${parts.join("&")}` : ""}`;
+    }
+
+    fromAddress() {
+      const [id, query] = location.hash.slice(1).split(":");
+      if (id !== this.id || query === undefined) return;
+      const state = this.defaults();
+      for (const [name, raw] of new URLSearchParams(query)) {
+        const spec = this.constructor.controls.find((one) => one.name === name);
+        const value = spec && read(spec, raw);
+        if (value !== undefined) state[name] = value;
+      }
+      this.set(state);
+      this.scrollIntoView({ block: "start" });
+    }
+
+    // A 2-d context with `width` and `height` in CSS pixels, and the page's colours by name.
+    brush(name) {
+      const canvas = this.canvases[name];
+      const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+      const fine = globalThis.devicePixelRatio || 1;
+      const [w, h] = [Math.round(width * fine), Math.round(height * fine)];
+      if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+      const context = canvas.getContext("2d");
+      context.setTransform(fine, 0, 0, fine, 0, 0);
+      context.clearRect(0, 0, width, height);
+      const style = getComputedStyle(this);
+      context.font = `12px ${style.fontFamily}`;
+      context.textBaseline = "middle";
+      const color = (key) => style.getPropertyValue(`--lab-${key}`).trim();
+      return { context, width, height, color };
+    }
+  }
+
+  // A control's value from text, or undefined where it is none.
+  function read(spec, text) {
+    if (spec.type === "checkbox") return { true: true, false: false }[text];
+    if (spec.type === "select") return spec.options.find(([key]) => key === text)?.[0];
+    const value = Number(text);
+    const [low, high] = spec.limits ?? [spec.min, spec.max];
+    return text.trim() !== "" && value >= low && value <= high ? value : undefined;
+  }
+
+  Object.assign(lab, {
+    Lab,
+    element,
+    define(name, kind) {
+      if (globalThis.customElements && !customElements.get(name)) customElements.define(name, kind);
+    },
+  });
+})();

@@ -1,0 +1,150 @@
+"""What torch makes of the network that the init lab shows, over a grid of settings, as files."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mlpinit import activations, init, mlp, saturation
+from mlpinit.lab import batch
+
+SCALES = (0.02, 0.2, 1.0, 3.0)
+BIASES = (0.0, 1.0)
+SEEDS = (2147483647, 7)
+WIDTH = {1: 200, 3: 50, 10: 34}  # 50 and 34: no whole number of tiles
+
+
+@dataclass
+class Values:
+    """Float64 arrays end to end in one file; an array is [first, length]."""
+
+    numbers: list[np.ndarray] = field(default_factory=list)
+    n: int = 0
+
+    def put(self, t: Tensor) -> list[int]:
+        self.numbers.append(t.detach().double().flatten().numpy())
+        self.n += t.numel()
+        return [self.n - t.numel(), t.numel()]
+
+
+def write(folder: Path) -> Path:
+    """values.json, and values.bin with the numbers that it points into."""
+    values = Values()
+    cases = [case for form in forms() for case in of_form(values, *form)]
+    (folder / "values.json").write_text(
+        json.dumps({"cases": cases, "functions": functions(values)})
+    )
+    np.concatenate(values.numbers).tofile(folder / "values.bin")
+    return folder / "values.json"
+
+
+def forms() -> list[tuple[int, int, bool]]:
+    """Seed, depth, batch norm: all, but depth 10 with one seed."""
+    every = itertools.product(SEEDS, WIDTH, (False, True))
+    return [form for form in every if form[1] < 10 or form[0] == SEEDS[0]]
+
+
+def of_form(values: Values, seed: int, depth: int, normalize: bool) -> list[dict]:
+    width = WIDTH[depth]
+    kind = "batch" if normalize else None
+    drawn = draw(seed, depth, kind, "tanh", init.UNSCALED, torch.float32)
+    draws = {
+        "C": values.put(drawn.C),
+        "W": [*map(values.put, drawn.W[:-1]), values.put(drawn.W[-1] / 0.01)],
+        "b": [*map(values.put, drawn.b[:-1])],
+    }
+    form = {"seed": seed, "width": width, "depth": depth, "normalize": normalize}
+    settings = itertools.product(activations.ACTIVATIONS, SCALES, BIASES[-1:] if kind else BIASES)
+    return [
+        {"form": form, "draws": draws, "activation": name, "scale": w, "bias": b}
+        | expected(values, seed, depth, kind, name, w, b)
+        for name, w, b in settings
+    ]
+
+
+first_batch = functools.cache(batch.first_batch)
+
+
+def draw(
+    seed: int, depth: int, kind: str | None, name: str, scheme: init.Scheme, dtype: torch.dtype
+) -> init.Params:
+    hidden = (WIDTH[depth],) * depth
+    arch = mlp.Architecture(hidden=hidden, activation=name, normalize=kind)
+    return init.draw(arch, scheme, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def expected(
+    values: Values, seed: int, depth: int, kind: str | None, name: str, w: float, b: float
+) -> dict:
+    """Float64 numbers by autograd through torch's own layers, and what float32 counts."""
+    unit = draw(seed, depth, kind, name, init.UNSCALED, torch.float64)
+    W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, kind)]
+    params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
+    X, Y = first_batch()
+    zs, hs, loss = through(mlp.as_module(params), X, Y)
+    gradients = torch.autograd.grad(loss, zs)
+    single = draw(seed, depth, kind, name, init.scaled(w, b), torch.float32)
+    zs32 = mlp.forward(single, X).pre_activations
+    return {
+        "loss": loss.item(),
+        "z": [*map(values.put, zs)],
+        "h": [*map(values.put, hs)],
+        "dz": [*map(values.put, gradients)],
+        "stdZ": [z.std(correction=0).item() for z in zs],
+        "stdH": [h.std(correction=0).item() for h in hs],
+        "gradient": [g.square().mean().sqrt().item() for g in gradients],
+        "counts": [count(name, z.detach().float()) for z in zs],
+        "counts32": [count(name, z) for z in zs32],
+    }
+
+
+def draw_output(seed: int, depth: int, kind: str | None) -> Tensor:
+    """The output weights ×0.01 in float64, where `init.draw` multiplies in float32."""
+    arch = mlp.Architecture(hidden=(WIDTH[depth],) * depth, normalize=kind)
+    drawn = init.draw(arch, init.ALL_ONES, generator=torch.Generator().manual_seed(seed))
+    return drawn.W[-1].double() * 0.01
+
+
+def through(
+    module: nn.Sequential, X: Tensor, Y: Tensor
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Pre-activations, activations and the loss, of torch's layers one after another."""
+    x, zs, hs = X, [], []
+    for layer in module:
+        acts = not isinstance(layer, nn.Embedding | nn.Flatten | nn.Linear | nn.BatchNorm1d)
+        if acts:
+            zs.append(x)
+        x = layer(x)
+        if acts:
+            hs.append(x)
+    return zs, hs, nn.functional.cross_entropy(x, Y)
+
+
+def count(name: str, z: Tensor) -> list[int]:
+    """Saturated entries, soft-dead and hard-dead units of float32 pre-activations (32, units)."""
+    activation = activations.get(name)
+    h = activation.f(z)
+    slope = activation.slope(z, h)
+    flat = saturation.flat(slope, activation)
+    white = saturation.saturated(h) if name == "tanh" else flat
+    return [int(white.sum()), int(flat.all(0).sum()), int((slope == 0).all(0).sum())]
+
+
+def functions(values: Values) -> dict:
+    """f and f' of every activation in float64, and where float32's slope is exactly 0."""
+    z = torch.linspace(-120, 120, 24_001, dtype=torch.float64)
+    found = {}
+    for name, a in activations.ACTIVATIONS.items():
+        h = a.f(z)
+        single = a.slope(z.float(), a.f(z.float()))
+        flat = saturation.flat(single, a)
+        found[name] = {"most": a.max_slope, "h": values.put(h), "slope": values.put(a.slope(z, h))}
+        found[name] |= {"zero": values.put(single == 0), "flat": values.put(flat)}
+    return {"z": values.put(z), "of": found}
