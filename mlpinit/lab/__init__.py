@@ -1,8 +1,8 @@
 """Labs: figures to take hold of, in a notebook as in the built book.
 
-Each function here gives an object that a notebook shows as a lab: a custom element, with the same
-script and the same style sheet that the book's pages load. What is set in the call is where the lab
-starts; whatever has no part in it is refused.
+Each function here gives an object that a notebook shows as a lab: a custom element with its script
+and its style sheet. What is set in the call is where the lab starts, and where its button "Start
+again" leads; settings that it does not have are refused.
 
 >>> init(scale=0.2, depth=3)
 Lab('mlp-init-lab', depth=3, scale=0.2)
@@ -11,39 +11,90 @@ Lab('mlp-init-lab', depth=3, scale=0.2)
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import resources
 from itertools import count
 from typing import Any
 
-__all__ = ["Lab", "derivative", "graph", "init", "script", "style"]
+__all__ = ["SCRIPTS", "SETTINGS", "Lab", "derivative", "graph", "init", "script", "style"]
 
-SCRIPTS = ("core", "random", "batch", "network", "init", "microscope", "derivative", "graph")
+# In this order: each may use what stands before it.
+SCRIPTS = (
+    *("core", "draw", "random", "matmul", "batch", "network"),
+    *("init", "microscope", "derivative", "graph"),
+)
+# Where it is set, whoever shows the lab loads the script and the style sheet: the book's pages do.
+LOADED_ELSEWHERE = "MLPINIT_LABS_LOADED"
+
+# What may be set: the least and the greatest number, or the words to choose from.
+SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]]] = {
+    "mlp-init-lab": {
+        "scale": (0.01, 3),
+        "kind": {"std", "gain"},
+        "bias": (0, 3),
+        "activation": {"tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu"},
+        "width": (16, 400),
+        "depth": (1, 10),
+        "layer": (1, 10),
+        "seed": (0, 2**32 - 1),
+        "norm": {True, False},
+    },
+}
 _numbers = count(1)
 
 
 class Lab:
     """One lab, shown by a notebook through `_repr_html_`."""
 
-    def __init__(self, tag: str, label: str, settings: Mapping[str, Any]) -> None:
-        """`tag`: the custom element; `label`: its name in words; `settings`: where it starts."""
+    def __init__(self, tag: str, label: str, settings: Mapping[str, Any], inside: str = "") -> None:
+        """`tag`: the custom element; `label`: its name in words; `settings`: where it starts.
+
+        `inside` is HTML: what the lab reads, such as a recorded run. A setting that `SETTINGS` does
+        not have, or a value outside what it has there, is a `ValueError`.
+        """
+        for name, value in settings.items():
+            _check(tag, name, value)
         self.tag, self.label, self.settings = tag, label, dict(sorted(settings.items()))
+        self.inside = inside
         self.id = f"{tag.removeprefix('mlp-')}-{next(_numbers)}"
 
     def __repr__(self) -> str:
-        """The call that makes it."""
+        """The element and its settings."""
         return f"Lab({', '.join([repr(self.tag), *(f'{k}={v!r}' for k, v in self.settings.items())])})"
 
-    def element(self, inside: str = "") -> str:
-        """The custom element alone, around `inside`: HTML for where there is no JavaScript."""
+    def element(self) -> str:
+        """The custom element alone, around a line for where there is no JavaScript."""
         given = {"id": self.id, "label": self.label, **self.settings}
         attributes = " ".join(f'{k}="{html.escape(_words(v))}"' for k, v in given.items())
-        return f"<{self.tag} {attributes}>{inside}</{self.tag}>"
+        without = f"<p>{html.escape(self.label.capitalize())} needs JavaScript.</p>"
+        return f"<{self.tag} {attributes}>{without}{self.inside}</{self.tag}>"
 
     def _repr_html_(self) -> str:
-        inside = f"<p>{html.escape(self.label)}: this lab needs JavaScript.</p>"
-        return f"<style>{style()}</style>{self.element(inside)}<script>{script()}</script>"
+        if os.environ.get(LOADED_ELSEWHERE):
+            return self.element()
+        return f"<style>{style()}</style>{self.element()}<script>{script()}</script>"
+
+
+def init(**settings: Any) -> Lab:
+    """The init lab: how the first weights decide what the layers of the book's network do.
+
+    Settings: `scale` of the weights, 0.01 to 3, which is their standard deviation or, with
+    `kind="gain"`, a gain; `bias` scale; `activation`; `width` and `depth`; the `layer` shown;
+    `seed`; batch `norm`.
+    """
+    return Lab("mlp-init-lab", "the init lab", settings)
+
+
+def derivative(**settings: Any) -> Lab:
+    """The derivative lab: a point on tanh, its slope, and that slope as the floats have it."""
+    return Lab("mlp-derivative-lab", "the derivative lab", settings)
+
+
+def graph(**settings: Any) -> Lab:
+    """The scalar graph: the backward pass of one small expression, node by node."""
+    return Lab("mlp-graph-lab", "the scalar graph", settings)
 
 
 @cache
@@ -60,6 +111,21 @@ def style() -> str:
 
 def _read(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _check(tag: str, name: str, value: object) -> None:
+    known = SETTINGS[tag]
+    if name not in known:
+        raise ValueError(f"this lab has no setting '{name}'; it has {', '.join(known)}")
+    allowed = known[name]
+    if isinstance(allowed, tuple):
+        low, high = allowed
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}; it is to be a number from {low} to {high}")
+    elif value not in allowed:
+        words = ", ".join(sorted(map(repr, allowed)))
+        raise ValueError(f"{name} is {value!r}; it is to be one of {words}")
 
 
 def _words(value: object) -> str:

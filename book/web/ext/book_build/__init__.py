@@ -26,6 +26,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         figures,
         glossary,
         hosting,
+        labs,
         launch,
         look,
         notebooks,
@@ -55,6 +56,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     glossary.setup(app)
     look.setup(app)
     app.connect("html-page-context", pages.search_from_disk)
+    app.connect("builder-inited", labs.write_files)
+    app.connect("html-page-context", labs.load)
     app.connect("build-finished", pages.redirect_to_root)
     app.connect("build-finished", pages.remove_stale_images)
     set_up_mathematics(app)

@@ -13,6 +13,8 @@ KERNEL_ENVIRONMENT = {
     # The date in an SVG's metadata.
     "SOURCE_DATE_EPOCH": "0",
     "TQDM_DISABLE": "1",
+    # Pages load the labs' script and style sheet themselves, once for all labs; see labs.py.
+    "MLPINIT_LABS_LOADED": "1",
     # This environment's kernel, whatever the user has installed.
     "JUPYTER_PREFER_ENV_PATH": "1",
 }

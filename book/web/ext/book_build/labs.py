@@ -1,104 +1,57 @@
-"""Labs in the pages: a custom element around a static figure, and its two files where it stands.
+"""Labs in the pages: cells show them as bare elements, and their page loads what makes them live.
 
-```{lab} init
-:id: init-lab
-:label: The init lab
-:scale: 0.2
-
-A figure, for readers without JavaScript, and for print.
-```
+A page with a lab loads the script and the style sheet of all labs, and each recorded run that a lab
+of its shows as a script of its own: the text does not wait for them.
 """
 
 from __future__ import annotations
 
-import html
+import re
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.util.docutils import SphinxDirective
 
 from mlpinit import lab
 
 if TYPE_CHECKING:
+    from docutils import nodes
     from sphinx.application import Sphinx
-    from sphinx.writers.html5 import HTML5Translator
 
-__all__ = ["Lab", "LabNode", "files_where_used", "leave", "visit", "write_files"]
+__all__ = ["load", "write_files"]
 
-
-class LabNode(nodes.General, nodes.Element):
-    """A lab around what stands in its place where there is no JavaScript."""
-
-
-class Settings(dict):
-    """Any option: where the lab starts. The lab itself knows which there are."""
-
-    def __getitem__(self, name: str) -> Any:
-        """Take an option as it is written."""
-        return directives.unchanged_required
-
-    def __contains__(self, name: object) -> bool:
-        """Every name may be an option."""
-        return True
-
-    def __bool__(self) -> bool:
-        """There are options."""
-        return True
-
-
-class Lab(SphinxDirective):
-    """Set a lab: its kind as the argument, its label and first settings as options."""
-
-    required_arguments = 1
-    has_content = True
-    option_spec = Settings()
-
-    def run(self) -> list[nodes.Node]:
-        """Read the figure inside."""
-        kind = self.arguments[0]
-        if kind not in lab.KINDS:
-            raise self.error(f"there is no lab '{kind}'; there are {', '.join(lab.KINDS)}")
-        if not self.content:
-            raise self.error("a lab holds a figure, for readers without JavaScript")
-        settings = {name.lower(): value for name, value in self.options.items()}
-        try:
-            made = lab.KINDS[kind](**settings)
-        except (TypeError, ValueError) as error:
-            raise self.error(f"lab '{kind}': {error}") from None
-        node = LabNode(tag=made.tag, settings={**made.settings, "label": made.label})
-        node["ids"].append(settings["id"])
-        self.state.nested_parse(self.content, self.content_offset, node)
-        return [node]
-
-
-def visit(writer: HTML5Translator, node: LabNode) -> None:
-    """Open the element."""
-    given = {"id": node["ids"][0], **node["settings"]}
-    attributes = " ".join(f'{name}="{html.escape(str(value))}"' for name, value in given.items())
-    writer.body.append(f"<{node['tag']} {attributes}>\n")
-
-
-def leave(writer: HTML5Translator, node: LabNode) -> None:
-    """Close the element."""
-    writer.body.append(f"</{node['tag']}>\n")
-
-
-def files_where_used(
-    app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None
-) -> None:
-    """Load the two files on a page with a lab, and on no other."""
-    if app.builder.name == "html" and doctree is not None and next(doctree.findall(LabNode), None):
-        app.add_js_file("lab.js", loading_method="defer")
-        app.add_css_file("lab.css")
+ELEMENT = re.compile(rf"<(?:{'|'.join(lab.SETTINGS)})\b")
+RECORDING = re.compile(r"<script data-recording>(.*?)</script>", re.DOTALL)
+FOLDER = "labs"
 
 
 def write_files(app: Sphinx) -> None:
-    """Put the two files among the static ones."""
-    if app.builder.name != "html":
+    """Put the two files of all labs among the static ones."""
+    if app.builder.format != "html":
         return
-    static = Path(app.outdir, "_static")
-    static.mkdir(parents=True, exist_ok=True)
-    static.joinpath("lab.js").write_text(lab.script(), encoding="utf-8")
-    static.joinpath("lab.css").write_text(lab.style(), encoding="utf-8")
+    folder = Path(app.outdir, "_static")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lab.js").write_text(lab.script(), encoding="utf-8")
+    (folder / "lab.css").write_text(lab.style(), encoding="utf-8")
+
+
+def load(
+    app: Sphinx,
+    _page: str,
+    _template: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    """Have a page with a lab load what it needs, and no other page."""
+    if doctree is None or not ELEMENT.search(context.get("body", "")):
+        return
+    app.add_css_file("lab.css")
+    app.add_js_file("lab.js", loading_method="defer")
+
+    def moved(script: re.Match[str]) -> str:
+        name = f"{FOLDER}/recording-{zlib.crc32(script[1].encode()):08x}.js"
+        target = Path(app.outdir, "_static", name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(script[1], encoding="utf-8")
+        return f'<script defer src="{context["pathto"](f"_static/{name}", 1)}"></script>'
+
+    context["body"] = RECORDING.sub(moved, context["body"])
