@@ -62,7 +62,8 @@ class Lab:
 
     def __repr__(self) -> str:
         """The element and its settings."""
-        return f"Lab({', '.join([repr(self.tag), *(f'{k}={v!r}' for k, v in self.settings.items())])})"
+        given = [f"{name}={value!r}" for name, value in self.settings.items()]
+        return f"Lab({', '.join([repr(self.tag), *given])})"
 
     def element(self) -> str:
         """The custom element alone, around a line for where there is no JavaScript."""
