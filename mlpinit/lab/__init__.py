@@ -19,7 +19,10 @@ from typing import Any
 
 __all__ = ["Lab", "derivative", "graph", "init", "script", "style"]
 
-SCRIPTS = ("core", "random", "batch", "network", "init", "microscope", "derivative", "graph")
+SCRIPTS = (
+    *("core", "draw", "random", "matmul", "batch", "network"),
+    *("init", "microscope", "derivative", "graph"),
+)
 _numbers = count(1)
 
 
