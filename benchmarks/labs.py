@@ -15,7 +15,7 @@ from pathlib import Path
 from book_build import chromium
 
 LAB = Path(__file__).parents[1] / "mlpinit" / "lab"
-SCRIPTS = ("core", "random", "matmul", "batch", "network", "init")
+SCRIPTS = ("core", "draw", "random", "matmul", "batch", "network", "init")
 LIMITS = {1: 8, 10: 16}  # ms, by depth
 DRAGS = 100
 VIEW = {"width": 1280, "height": 900}

@@ -1,4 +1,4 @@
-"""What the init lab shows, computed by torch: for the chapters' answers, and to judge the lab by."""
+"""What the init lab shows, computed by torch: to answer in chapters and to judge the lab by."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 
-for (const name of ["core", "random", "matmul", "batch", "network", "init"]) {
+for (const name of ["core", "draw", "random", "matmul", "batch", "network", "init"]) {
   require(`../../mlpinit/lab/${name}.js`);
 }
 const { InitLab, histogram, nice, padded, standing } = globalThis.mlpinitLab;

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlpinit import activations, init, mlp, saturation
-from mlpinit.lab import batch
+from mlpinit.lab import batch, by_torch
 
 SCALES = (0.02, 0.2, 1.0, 3.0)
 BIASES = (0.0, 1.0)
@@ -88,7 +88,7 @@ def expected(
     W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, kind)]
     params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
     X, Y = first_batch()
-    zs, hs, loss = through(mlp.as_module(params), X, Y)
+    zs, hs, loss = by_torch.through(mlp.as_module(params), X, Y)
     gradients = torch.autograd.grad(loss, zs)
     single = draw(seed, depth, kind, name, init.scaled(w, b), torch.float32)
     zs32 = mlp.forward(single, X).pre_activations
@@ -110,21 +110,6 @@ def draw_output(seed: int, depth: int, kind: str | None) -> Tensor:
     arch = mlp.Architecture(hidden=(WIDTH[depth],) * depth, normalize=kind)
     drawn = init.draw(arch, init.ALL_ONES, generator=torch.Generator().manual_seed(seed))
     return drawn.W[-1].double() * 0.01
-
-
-def through(
-    module: nn.Sequential, X: Tensor, Y: Tensor
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Pre-activations, activations and the loss, of torch's layers one after another."""
-    x, zs, hs = X, [], []
-    for layer in module:
-        acts = not isinstance(layer, nn.Embedding | nn.Flatten | nn.Linear | nn.BatchNorm1d)
-        if acts:
-            zs.append(x)
-        x = layer(x)
-        if acts:
-            hs.append(x)
-    return zs, hs, nn.functional.cross_entropy(x, Y)
 
 
 def count(name: str, z: Tensor) -> list[int]:

@@ -1,0 +1,132 @@
+// What labs draw with: words for numbers, text and lines, histograms, curves, the saturation map.
+(() => {
+  const lab = (globalThis.mlpinitLab ??= {});
+
+  const BINS = 50; // of a histogram
+  let small; // canvas, shared by all maps
+
+  const percent = (share) =>
+    share === 0 ? "0%" : share < 0.0005 ? "under 0.1%" : `${(100 * share).toFixed(1)}%`;
+
+  // Three digits: 0.123, 12.3, 1.23e-5.
+  function three(x) {
+    if (x === 0) return "0";
+    const size = Math.abs(x);
+    return size >= 1e-3 && size < 1e4 ? String(Number(x.toPrecision(3))) : x.toExponential(2);
+  }
+
+  // 1, 2 or 5 times a power of ten, at least x.
+  function nice(x) {
+    const power = 10 ** Math.floor(Math.log10(x));
+    return [1, 2, 5, 10].map((m) => m * power).find((one) => one >= x * 0.999999);
+  }
+
+  function text(brush, words, x, y, align = "left", color = "faint") {
+    brush.context.fillStyle = brush.color(color);
+    brush.context.textAlign = align;
+    brush.context.fillText(words, x, y);
+  }
+
+  function line(brush, points, color, dash = []) {
+    const { context } = brush;
+    context.strokeStyle = brush.color(color);
+    context.setLineDash(dash);
+    context.beginPath();
+    points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  // One histogram a layer, the first on top, over one axis; the chosen layer's in full colour.
+  function ridges(brush, layers, chosen, [low, high], color) {
+    const { context, width, height } = brush;
+    const many = layers.length > 1;
+    const [left, right, top, bottom] = [many ? 22 : 8, width - 8, many ? 2 : 18, height - 20];
+    const room = (bottom - top) / layers.length;
+    layers.forEach((shares, l) => {
+      const base = top + room * (l + 1);
+      const most = Math.max(...shares);
+      context.fillStyle = brush.color(color);
+      context.globalAlpha = l === chosen ? 1 : 0.45;
+      context.beginPath();
+      shares.forEach((share, i) => {
+        const x = (k) => left + ((right - left) * k) / shares.length;
+        const tall = (share / most) * (room - 3);
+        context.rect(x(i), base - tall, x(i + 1) - x(i) - (many ? 0 : 0.6), tall);
+      });
+      context.fill();
+      context.globalAlpha = 1;
+      line(brush, [[left, base], [right, base]], "line");
+      if (many) {
+        text(brush, String(l + 1), left - 6, base - room / 2, "right", l === chosen ? "ink" : "faint");
+      } else {
+        text(brush, `tallest bar: ${percent(most)} of the entries`, left, 8);
+      }
+    });
+    const middle = low < 0 && high > -low * 3 ? 0 : (low + high) / 2;
+    const place = (value) => left + ((right - left) * (value - low)) / (high - low);
+    for (const [value, align] of [[low, "left"], [middle, "center"], [high, "right"]]) {
+      if (align !== "center" || place(value) - left > 40) {
+        text(brush, three(value).replace("-", "−"), place(value), height - 8, align);
+      }
+    }
+  }
+
+  // Lines over the layers, [{values, color, dash, label}], on a logarithmic axis.
+  function overLayers(brush, lines) {
+    const { context, width, height } = brush;
+    const all = lines.flatMap(({ values }) => values).filter((one) => one > 0);
+    if (!all.length) all.push(1);
+    const low = Math.floor(Math.log10(Math.min(...all)) - 0.1);
+    const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...all)) + 0.1));
+    const [left, right, top, bottom] = [44, width - 12, 22, height - 20];
+    const n = lines[0].values.length;
+    const x = (l) => (n === 1 ? (left + right) / 2 : left + 8 + ((right - left - 16) * l) / (n - 1));
+    const y = (value) => bottom - ((bottom - top) * (Math.log10(value) - low)) / (high - low);
+    const every = Math.ceil((high - low) / 4);
+    for (let power = low; power <= high; power += every) {
+      line(brush, [[left, y(10 ** power)], [right, y(10 ** power)]], "line");
+      const tick = Math.abs(power) < 3 ? String(Number((10 ** power).toPrecision(1))) : `1e${power}`;
+      text(brush, tick.replace("-", "−"), left - 6, y(10 ** power), "right");
+    }
+    for (let l = 0; l < n; l++) text(brush, String(l + 1), x(l), height - 8, "center");
+    let key = left;
+    for (const { values, color, hollow, label } of lines) {
+      const seen = values.map((value, l) => [x(l), y(value)]).filter((_, l) => values[l] > 0);
+      line(brush, seen, color, hollow ? [4, 3] : []);
+      const dot = (px, py) => {
+        context.beginPath();
+        context.arc(px, py, 3.5, 0, 2 * Math.PI);
+        context.fillStyle = brush.color(hollow ? "ground" : color);
+        context.fill();
+        context.stroke();
+      };
+      seen.forEach(([px, py]) => dot(px, py));
+      values.forEach((value, l) => {
+        if (!value) text(brush, "0", x(l), bottom - 8, "center", color); // no place on this axis
+      });
+      dot(key + 4, 9);
+      text(brush, label, key + 12, 9, "left", "ink");
+      key += 24 + context.measureText(label).width;
+    }
+  }
+
+  // flat: rows · width, row by row. A cell is a pixel of a small picture, which is then drawn large.
+  function map(brush, flat, width) {
+    const { context, width: w, height: h, color } = brush;
+    small ??= document.createElement("canvas");
+    const rows = flat.length / width;
+    Object.assign(small, { width, height: rows });
+    const ink = small.getContext("2d");
+    const image = ink.createImageData(width, rows);
+    const pixels = new Uint32Array(image.data.buffer);
+    flat.forEach((white, i) => (pixels[i] = white ? 0xffffffff : 0xff000000));
+    ink.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(small, 1, 1, w - 2, h - 2);
+    context.strokeStyle = color("faint");
+    context.strokeRect(0.5, 0.5, w - 1, h - 1);
+  }
+
+  Object.assign(lab, { BINS, line, map, nice, overLayers, percent, ridges, text, three });
+})();

@@ -1,0 +1,267 @@
+"""Record a training run of the book's network, small enough for a page to carry.
+
+The run itself is `train.sgd`, at the book's schedule. About sixty of its steps, evenly spaced on a
+logarithmic axis, become frames: what the hidden layer answers to one batch, the first of the run,
+how large the gradients and the updates on it are, and how well the network does on unseen words.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from mlpinit import corpus as corpora
+from mlpinit import init, mlp, saturation, train
+from mlpinit.corpus import Contexts, Splits
+from mlpinit.init import Scheme
+from mlpinit.params import Architecture, Params
+
+__all__ = ["BINS", "REACH_H", "REACH_Z", "Recording", "frame_steps", "record"]
+
+BINS = 50
+REACH_Z = 12.0
+"""Histograms of z run from minus this to this; what lies beyond is in the bins at the ends."""
+
+REACH_H = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What the training microscope shows of one run, `frames` times; the numbers are exact.
+
+    - `label`: the run's name in words; `about`: what was run, in a line
+    - `steps`: (frames,) int64, the updates done before each frame; the last is the run's length
+    - `tensors`: the parameters' names as the field writes them: C, W1, b1, W2, b2, gain1
+    - `white`: (frames, 32, units) bool, the saturation map of the probe batch, |h| > 0.99
+    - `z`, `h`: (frames, 50) int64, how many of that batch's entries lie in each bin
+    - `soft`, `hard`: (frames,) int64, the units that are dead over the whole training set
+    - `batch_loss`: (frames,), nats, the mean over the steps since the frame before; the first is
+      the loss of the first batch
+    - `dev_loss`: (frames,), nats, over the whole dev split
+    - `gradient`: (frames, tensors), the root mean square of the gradient on the probe batch
+    - `ratio`: (frames, tensors), std(lr · gradient) / std(parameter): the next update against what
+      it updates; nan where all entries of the parameter are equal, as biases at 0 are
+    """
+
+    label: str
+    about: str
+    steps: Tensor
+    tensors: tuple[str, ...]
+    white: Tensor
+    z: Tensor
+    h: Tensor
+    soft: Tensor
+    hard: Tensor
+    batch_loss: Tensor
+    dev_loss: Tensor
+    gradient: Tensor
+    ratio: Tensor
+
+    def data(self) -> dict[str, object]:
+        """The recording quantised, ready for JSON: what a page carries, `microscope.js` reads.
+
+        Histograms and maps are exact: counts as 16 bits, the low byte first, and cells as one bit,
+        the first in the highest, each in base64. Losses have four decimals, so they are off by
+        0.00005 at most; gradients and ratios have three digits, and are off by 0.5% at most.
+        """
+        return {
+            "label": self.label,
+            "about": self.about,
+            "steps": self.steps.tolist(),
+            "tensors": list(self.tensors),
+            "rows": self.white.size(1),
+            "units": self.white.size(2),
+            "reachZ": REACH_Z,
+            "reachH": REACH_H,
+            "white": _base64(_bits(self.white)),
+            "z": _base64(_words(self.z)),
+            "h": _base64(_words(self.h)),
+            "soft": self.soft.tolist(),
+            "hard": self.hard.tolist(),
+            "batchLoss": [round(x, 4) for x in self.batch_loss.tolist()],
+            "devLoss": [round(x, 4) for x in self.dev_loss.tolist()],
+            "gradient": _three_digits(self.gradient),
+            "ratio": _three_digits(self.ratio),
+        }
+
+    def json(self) -> str:
+        """`data` as text that may stand in a page's script: without any `<`."""
+        text = json.dumps(self.data(), ensure_ascii=False, separators=(",", ":"))
+        return text.replace("<", "\\u003c")
+
+    @property
+    def digest(self) -> str:
+        """A name that only this recording has: eight hexadecimal digits of its content's hash."""
+        return hashlib.sha256(self.json().encode()).hexdigest()[:8]
+
+    def script(self, name: str) -> str:
+        """A classic script that gives the recording to the labs under that name."""
+        return (
+            "// Made by mlpinit.lab.recording.\n"
+            "((globalThis.mlpinitLab ??= {}).recordings ??= {})"
+            f"[{json.dumps(name)}] = {self.json()};\n"
+        )
+
+
+def record(
+    scheme: Scheme,
+    *,
+    label: str | None = None,
+    corpus: str | Path = "surnames",
+    normalize: str | None = None,
+    steps: int = 20_000,
+    frames: int = 60,
+    seed: int = 2147483647,
+    batch_size: int = 32,
+    lr: float | train.Schedule | None = None,
+    progress: bool | None = None,
+) -> Recording:
+    """Train the book's network from that start, and keep what the training microscope shows.
+
+    - `label`: the run's name in the lab; None for the scheme's
+    - `corpus`: what `corpus.load` takes
+    - `normalize`: what stands before the tanh, as in `Architecture`. With 'batch', z, h and the
+      gradients are those that training sees, normalised by the batch itself; the dev loss and the
+      dead units are told with `train.calibrate`'s statistics
+    - `steps`, `batch_size`, `lr`: as in `train.sgd`
+    - `frames`: how many steps are kept, as `frame_steps` chooses them
+    - `seed`: of the one generator that draws the network and then the batches
+
+    Raises `ValueError` as `train.sgd` does, and `TrainingDivergedError` for a run that diverges.
+    """
+    found = corpora.load(corpus)
+    splits = corpora.split(found)
+    arch = Architecture(vocab_size=found.vocab_size, normalize=normalize)
+    g = Generator().manual_seed(seed)
+    start = init.draw(arch, scheme, generator=g)
+    probe = _first_batch(splits.train, batch_size, g)
+    at = frame_steps(steps, frames)
+    schedule = lr if callable(lr) else train.halves(steps) if lr is None else lambda step: lr
+    run = train.sgd(
+        start,
+        splits.train,
+        steps=steps,
+        generator=g,
+        batch_size=batch_size,
+        lr=schedule,
+        snapshots=at,
+        progress=progress,
+    )
+    seen = (_frame(run.snapshots[step], splits, probe, schedule(step)) for step in at)
+    norm = "" if normalize is None else f", {normalize} norm"
+    return Recording(
+        label=f"{scheme.name}{norm}" if label is None else label,
+        about=f"{scheme.name}{norm}, {found.source}, seed {seed}, {steps:,} steps",
+        steps=torch.tensor(at),
+        tensors=tuple(_field_name(name) for name in start.names()),
+        batch_loss=_since_last(run.losses, at),
+        **{name: torch.stack(kept) for name, kept in _columns(seen)},
+    )
+
+
+def frame_steps(steps: int, frames: int) -> list[int]:
+    """`frames` of the steps from 0 to `steps`, the ends among them, evenly spaced on a log axis.
+
+    Whole numbers are too far apart for that at first: there they come one after another. A run
+    with fewer steps has fewer frames.
+
+    >>> frame_steps(1_000, 10)
+    [0, 1, 2, 4, 10, 25, 63, 158, 398, 1000]
+    """
+    if steps < 1 or frames < 2:
+        raise ValueError(f"{frames} frames of {steps} steps; wanted at least 2 of at least 1")
+    at = [0, 1] if frames > 2 else [0]
+    for left in range(min(frames, steps + 1) - len(at), 0, -1):
+        last = max(at[-1], 1)
+        at.append(max(at[-1] + 1, round(last * (steps / last) ** (1 / left))))
+    return at
+
+
+def _first_batch(contexts: Contexts, batch_size: int, g: Generator) -> Contexts:
+    """The batch that training will draw first; the generator is left as it was."""
+    copy = Generator()
+    copy.set_state(g.get_state())
+    rows = torch.randint(0, len(contexts), (batch_size,), generator=copy)
+    return Contexts(contexts.X[rows], contexts.Y[rows])
+
+
+def _frame(params: Params, splits: Splits, probe: Contexts, rate: float) -> dict[str, Tensor]:
+    """What one frame shows, under the names of `Recording`."""
+    seen = mlp.forward(params, probe.X)
+    z, h = seen.pre_activations[0], seen.activations[0]  # both (32, units)
+    gradients = mlp.backward(params, seen, probe.Y).tensors()
+    fixed = train.calibrate(params, splits.train) if params.arch.normalize == "batch" else None
+    (layer,) = saturation.census(params, splits.train, statistics=fixed)
+    pairs = zip(gradients, params.tensors(), strict=True)
+    return {
+        "white": saturation.saturated(h),
+        "z": _histogram(z, REACH_Z),
+        "h": _histogram(h, REACH_H),
+        "soft": layer.soft_dead.sum(),
+        "hard": layer.hard_dead.sum(),
+        "dev_loss": train.evaluate(params, splits.dev, statistics=fixed),
+        "gradient": torch.stack([d.double().square().mean().sqrt() for d in gradients]),
+        "ratio": torch.stack([_ratio(d, data, rate) for d, data in pairs]),
+    }
+
+
+def _columns(frames: Iterator[dict[str, Tensor]]) -> Iterator[tuple[str, list[Tensor]]]:
+    rows = list(frames)
+    for name in rows[0]:
+        yield name, [row[name] for row in rows]
+
+
+def _histogram(values: Tensor, reach: float) -> Tensor:
+    """How many values lie in each bin from −reach to reach, (50,); what is beyond, at the ends."""
+    bins = ((values.double() + reach) * (BINS / (2 * reach))).floor().clamp(0, BINS - 1)
+    return bins.long().flatten().bincount(minlength=BINS)
+
+
+def _ratio(gradient: Tensor, data: Tensor, rate: float) -> Tensor:
+    spread = data.double().std()
+    return torch.where(spread > 0, rate * gradient.double().std() / spread, torch.nan)
+
+
+def _since_last(losses: Tensor, at: list[int]) -> Tensor:
+    """losses: (steps,). The mean from each frame to the next; before the first, step 0's."""
+    means = [losses[i:j].double().mean() for i, j in pairwise(at)]
+    return torch.stack([losses[0].double(), *means])
+
+
+def _field_name(name: str) -> str:
+    """W[0] is W1 in the field: layers count from 1.
+
+    >>> _field_name("W[0]"), _field_name("C")
+    ('W1', 'C')
+    """
+    kind, _, layer = name.rstrip("]").partition("[")
+    return f"{kind}{int(layer) + 1}" if layer else kind
+
+
+def _bits(mask: Tensor) -> bytes:
+    """(frames, rows, units) bool: eight cells a byte, each frame from a byte of its own."""
+    frames = mask.flatten(1).to(torch.uint8)
+    frames = torch.nn.functional.pad(frames, (0, -frames.size(1) % 8)).view(-1, 8)
+    return bytes((frames << torch.arange(7, -1, -1)).sum(1).tolist())
+
+
+def _words(counts: Tensor) -> bytes:
+    return b"".join(n.to_bytes(2, "little") for n in counts.flatten().tolist())
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _three_digits(rows: Tensor) -> list[list[float | None]]:
+    """Nested lists, None for nan."""
+    return [[None if math.isnan(x) else float(f"{x:.2e}") for x in row] for row in rows.tolist()]
