@@ -131,7 +131,12 @@
       const raw = spec.type === "checkbox" ? String(input.checked) : input.value;
       const value = read(spec, spec.at ? String(spec.at(Number(raw))) : raw);
       if (value === undefined) return; // a number field that is empty or out of range
-      this.state = { ...this.state, [spec.name]: value };
+      this.move({ [spec.name]: value });
+    }
+
+    // Follow a hand: show at once, and say it when nothing changes any more.
+    move(state) {
+      this.state = { ...this.state, ...state };
       this.changed();
       clearTimeout(this.settling);
       this.settling = setTimeout(() => this.settle(true), SETTLED);
