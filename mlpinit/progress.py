@@ -17,6 +17,11 @@ def bar(progress: bool | None) -> dict[str, bool]:
     ({'disable': False}, {'disable': True})
     """
     if progress is None:
-        in_notebook = "ipykernel" in sys.modules and "TQDM_DISABLE" not in os.environ
-        progress = in_notebook or sys.stderr.isatty()
+        progress = sys.stderr.isatty() or (in_notebook() and "TQDM_DISABLE" not in os.environ)
     return {"disable": not progress}
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; to have imported ipykernel is not enough."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -54,7 +54,7 @@ __all__ = [
     "save",
 ]
 
-FOLDER = Path(__file__).parents[1] / "book" / "records" / "ladder"
+FOLDER = Path(__file__).parent / "data" / "ladder"
 """Where the book's records lie, beside the package in its repository."""
 
 CORPORA = ("surnames", "names")

@@ -41,6 +41,12 @@ SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]
         "seed": (0, 2**32 - 1),
         "norm": {True, False},
     },
+    "mlp-derivative-lab": {
+        "z": (-400, 400),
+        "format": {"float64", "float32", "float16"},
+        "formula": {"tanh", "naive"},
+    },
+    "mlp-graph-lab": {"step": (0, 8), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
 }
 _numbers = count(1)
 
@@ -89,12 +95,18 @@ def init(**settings: Any) -> Lab:
 
 
 def derivative(**settings: Any) -> Lab:
-    """The derivative lab: a point on tanh, its slope, and that slope as the floats have it."""
+    """The derivative lab: a point on tanh, its slope, and that slope as the floats have it.
+
+    Settings: `z`, -400 to 400; `format`, float64, float32 or float16; `formula`, "tanh" or "naive".
+    """
     return Lab("mlp-derivative-lab", "the derivative lab", settings)
 
 
 def graph(**settings: Any) -> Lab:
-    """The scalar graph: the backward pass of one small expression, node by node."""
+    """The scalar graph: the backward pass of h = tanh(w1·x + w2·x), one arrow at a time.
+
+    Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8.
+    """
     return Lab("mlp-graph-lab", "the scalar graph", settings)
 
 

@@ -30,9 +30,14 @@ STILL = "*, *::before, *::after { transition: none !important; animation: none !
 SETTLED_MS = 400
 
 
+def required(environment: Mapping[str, str]) -> bool:
+    """Whether a test that lacks something to run with is to fail."""
+    return bool(environment.get("REQUIRE_BROWSER"))
+
+
 def why_left_out(path: str | None, environment: Mapping[str, str]) -> str | None:
     """Say why these tests are left out; where a browser is required, they run and fail instead."""
-    if path is not None or environment.get("REQUIRE_BROWSER") == "1":
+    if path is not None or required(environment):
         return None
     return "no Chromium, Chrome or Edge: the pages are not tested as readers see them"
 

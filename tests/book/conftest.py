@@ -11,6 +11,9 @@ import pytest
 from book_build import chromium
 from small_project import ROOT, VENV, Project, clean_environment, copy_project, new_project
 
+# Fixtures that open a browser, or make ready for one.
+BROWSER_FIXTURES = {"visits", "context", "views", "printed", "notebook", "image", "session"}
+
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
@@ -43,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that open a browser; where there is none, leave them out and say so."""
     reason = browser.why_left_out(chromium.find(), os.environ)
     for item in items:
-        opened = {"visits", "context", "printed"} & set(getattr(item, "fixturenames", ()))
+        opened = BROWSER_FIXTURES & set(getattr(item, "fixturenames", ()))
         if not opened and not item.get_closest_marker("browser"):
             continue
         item.add_marker("browser")

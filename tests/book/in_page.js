@@ -25,8 +25,14 @@ window.inPage = {
     // A formula in what is not displayed yet, such as a definition that appears on hover, has no box.
     const found = [...document.querySelectorAll("main math")].filter((m) => m.checkVisibility());
     const raw = /\\\(|\\\[|\\(frac|sum|mathbb|sigma|partial|ldots|le|text)\b/;
+    // The TeX that every formula carries beside its symbols is not shown.
+    const drawn = (m) => {
+      const copy = m.cloneNode(true);
+      copy.querySelectorAll("annotation").forEach((tex) => tex.remove());
+      return copy.textContent;
+    };
     const unset = [...document.querySelectorAll(".math")].filter(
-      (m) => raw.test(m.innerText) || !(m.localName === "math" || m.querySelector("math"))
+      (m) => raw.test(drawn(m)) || !(m.localName === "math" || m.querySelector("math"))
     );
     return {
       count: found.length,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import pytest
 from small_project import ROOT, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Page
 
 TOKEN = "reader"
 OPTIONS = (
@@ -42,23 +38,6 @@ DONE = f"""() => {{
     const idle = panel.sessionContext.session?.kernel?.status === "idle";
     return idle && (failed || code.every(cell => cell.execution_count !== null));
 }}"""
-
-
-@contextmanager
-def browser_or_skip(**options: Any) -> Iterator[BrowserContext]:
-    """A browser's context, or a skipped test; a failed one where REQUIRE_BROWSER says so."""
-    sys.path.insert(0, str(ROOT / "book" / "web" / "ext"))
-    from book_build import chromium
-
-    if chromium.find() is None or importlib.util.find_spec("playwright") is None:
-        skip_or_fail("no Chromium, or no Playwright to drive it")
-    with chromium.launch(**options) as context:
-        yield context
-
-
-def skip_or_fail(reason: str) -> None:
-    """Leave the test out, unless the browser tests are required."""
-    (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(reason)
 
 
 def copy_tracked(folder: Path) -> None:

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import browser
 import pytest
+from book_build import chromium
 from notebooks import (
     OPTIONS,
     TOKEN,
     Notebook,
-    browser_or_skip,
     copy_tracked,
     reader_environment,
     serve,
-    skip_or_fail,
 )
 from small_project import ROOT
 
@@ -84,7 +84,8 @@ def python_of_runtime() -> str:
         asked = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
         if asked.stdout.strip() == version:
             return python
-    return skip_or_fail(f"no Python {version} with venv, which binder/runtime.txt names")
+    reason = f"no Python {version} with venv, which binder/runtime.txt names"
+    return pytest.fail(reason) if browser.required(os.environ) else pytest.skip(reason)
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,6 @@ class Image:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The steps of repo2docker, in its order."""
-    with browser_or_skip():
-        pass  # without one, nothing is installed either
     began = time.monotonic()
     folder = tmp_path_factory.mktemp("image")
     project, prefix, home = folder / "project", folder / "env", folder / "home"
@@ -161,7 +160,7 @@ def session(image: Image) -> Iterator[Session]:
     """Start the server as Binder does, below an address of its own, and run the chapter."""
     command = ["binder/start", "jupyter", "lab", *OPTIONS, "--ServerApp.base_url=/user/reader/"]
     log = image.project.parent / "log"
-    with browser_or_skip(viewport={"width": 1280, "height": 1000}) as browser:
+    with chromium.launch(viewport={"width": 1280, "height": 1000}) as browser:
         began = time.monotonic()
         page = browser.new_page()
         with serve(command, log, cwd=image.project, env=image.environment) as server:

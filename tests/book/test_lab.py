@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import jupytext
 import pytest
+from book_build import chromium
 from notebooks import (
     OPTIONS,
     TOKEN,
     Notebook,
-    browser_or_skip,
     copy_tracked,
     reader_environment,
     serve,
@@ -125,7 +125,7 @@ def notebook(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("home")
     options = " ".join(OPTIONS)
     command = ["make", "lab", f"VENV={VENV}", "PACKAGE=", f"LAB={options}"]
-    with browser_or_skip(viewport={"width": 1280, "height": 1000}) as browser:
+    with chromium.launch(viewport={"width": 1280, "height": 1000}) as browser:
         environment = reader_environment(folder, PYTHONPATH=str(project))
         with serve(command, folder / "log", cwd=project, env=environment) as server:
             page = browser.new_page()

@@ -20,8 +20,6 @@ LOADED = "script[src], img, source, iframe, link[rel=stylesheet], link[rel=prelo
 @pytest.fixture(scope="session")
 def views(html: Path) -> dict[str, View]:
     """Each page's first view, from a server on this machine."""
-    if chromium.find() is None:
-        pytest.skip("no Chromium was found")
     with served(html) as address, chromium.launch() as context:
         return {
             name: first_view(context, address, html, f"{name}.html")
@@ -48,9 +46,8 @@ def test_picture_for_the_other_mode_is_not_fetched(views: dict[str, View], docum
     assert [path for path in views[document].files if path.stem.endswith("-dark")] == []
 
 
+@pytest.mark.browser
 def test_search_finds_a_word_without_an_error(html: Path) -> None:
-    if chromium.find() is None:
-        pytest.skip("no Chromium was found")
     with chromium.launch() as context:
         page = context.new_page()
         errors: list[str] = []

@@ -1,5 +1,6 @@
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -244,8 +245,12 @@ def test_the_bar_is_shown_when_asked_for_and_never_in_a_pipe(splits, capsys, wan
 
 
 def test_a_notebook_shows_the_bar_and_a_build_does_not(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    kernel = SimpleNamespace(kernel=None)
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    assert progress.bar(None) == {"disable": True}, "imported, but this is no kernel"
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
     assert progress.bar(None) == {"disable": False}
     monkeypatch.setenv("TQDM_DISABLE", "1")
     assert progress.bar(None) == {"disable": True}

@@ -54,8 +54,11 @@ def configure(_app: Sphinx, config: Config) -> None:
 def show(app: Sphinx, what: str, name: str, member: Any, _skip: bool, _options: Any) -> bool | None:
     """Show every public name of a module, with words of its own or not, where it is defined.
 
-    None leaves it to autodoc, which asks a class's members for a docstring.
+    None leaves it to autodoc, which asks a class's members for a docstring; of a named tuple's
+    fields, which stand in its signature, Python makes one up.
     """
+    if str(member.__doc__).startswith("Alias for field number"):
+        return True
     if what != "module" or name.startswith("_"):
         return None
     return is_from_elsewhere(member, app.env.temp_data["autodoc:module"])

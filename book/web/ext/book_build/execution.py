@@ -42,12 +42,13 @@ __all__ = [
 ]
 
 KEPT_CACHES = 2
+IN_THE_PAGE = {".js", ".css"}  # the labs', which no cell reads: pages load them
 
 
 def figures_digest(root: Path) -> str:
-    """Hash what figures depend on besides their cells: package, data, records, packages, Python."""
-    ours = [*(root / "mlpinit").rglob("*"), *(root / "book" / "records").rglob("*")]
-    package = (p for p in ours if "__pycache__" not in p.parts)
+    """Hash what figures depend on besides their cells: package and data, packages, Python."""
+    package = (p for p in (root / "mlpinit").rglob("*") if "__pycache__" not in p.parts)
+    package = (p for p in package if p.suffix not in IN_THE_PAGE)
     digest = hashlib.sha256(f"{sys.version} {sorted(KERNEL_ENVIRONMENT.items())}".encode())
     for path in sorted(p for p in [*package, root / "requirements.txt"] if p.is_file()):
         digest.update(f"\n{path.relative_to(root).as_posix()}\n".encode())
