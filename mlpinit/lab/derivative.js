@@ -18,7 +18,9 @@
   }
 
   const FORMATS = { float64: (x) => x, float32: fround, float16: half };
-  const COLORS = { float64: "ink", float32: "one", float16: "two" };
+  const DIGITS = { float64: 17, float32: 9, float16: 5 }; // enough to tell any two apart
+  // From the shortest line to the longest, so that each shows beside the next.
+  const LINES = [["float16", "two", 5], ["float32", "one", 3], ["float64", "ink", 1]];
 
   const slopeAt = (z) => {
     const e = exp(-2 * abs(z));
@@ -54,8 +56,8 @@
 
   const minus = (words) => words.replaceAll("-", "−");
   const number = (x) => (Number.isNaN(x) ? "not a number" : minus(lab.three(x)));
-  // As many digits as tell h from 1.
-  const digits = (h) => (Number.isNaN(h) ? "not a number" : minus(String(Number(h.toPrecision(17)))));
+  const digits = (h, format) =>
+    Number.isNaN(h) ? "not a number" : minus(String(Number(h.toPrecision(DIGITS[format]))));
 
   class DerivativeLab extends lab.Lab {
     static title = "the derivative lab";
@@ -78,7 +80,7 @@
       { name: "curve", ratio: 0.55, label: "tanh, the point, and its tangent; drag the point" },
       {
         name: "slopes", ratio: 0.55,
-        label: "The slope against |z|: exact (dashed), and 1 − h² in each format until it is 0",
+        label: "The slope against |z|: exact (dashed), and 1 − h² in each format for as long as it is a number above 0",
       },
     ];
 
@@ -167,14 +169,17 @@
       }
       const all = Array.from({ length: 401 }, (_, i) => (i * FURTHEST) / 400);
       lab.line(brush, all.map((value) => [x(value), y(slopeAt(value))]), "faint", [4, 3]);
-      let key = left + 8;
-      for (const [format, color] of Object.entries(COLORS)) {
+      for (const [format, color, thick] of LINES) {
         const seen = all.map((value) => [value, inFormat(format, formula, value).slope]);
         const end = seen.findIndex(([, slope]) => !(slope > 0));
         const points = seen.slice(0, end < 0 ? seen.length : end).filter(([, s]) => s >= LEAST);
+        brush.context.lineWidth = thick;
         lab.line(brush, points.map(([value, slope]) => [x(value), y(slope)]), color);
-        lab.text(brush, format, key, 9, "left", color);
-        key += 14 + brush.context.measureText(format).width;
+        brush.context.lineWidth = 1;
+        const [value, slope] = points.at(-1);
+        const right = value > FURTHEST * 0.6;
+        const words = `${format}: to ${value.toFixed(1)}`;
+        lab.text(brush, words, x(value) + (right ? 0 : 8), y(slope) - 12, right ? "right" : "left", color);
       }
       lab.line(brush, [[x(abs(z)), top], [x(abs(z)), bottom]], "two", [2, 3]);
       if (abs(z) > FURTHEST) lab.text(brush, "further on →", right - 4, bottom - 10, "right", "two");
@@ -188,14 +193,14 @@
       }
       const left = slope === 0 ? "exactly 0" : number(slope);
       const what = formula === "naive" ? ", with the other formula," : "";
-      return `${begin}; in ${format}${what} h is ${digits(h)} and 1 − h² is ${left}.`;
+      return `${begin}; in ${format}${what} h is ${digits(h, format)} and 1 − h² is ${left}.`;
     }
 
     rows({ exact, all }) {
       return [
         ["format", "h", "1 − h²", "exact slope", "relative error"],
         ...all.map(({ format, h, slope, error }) => [
-          format, digits(h), number(slope), number(exact),
+          format, digits(h, format), number(slope), number(exact),
           Number.isNaN(error) ? "none" : lab.percent(Math.min(error, 9.999)),
         ]),
       ];
