@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Lab", "derivative", "graph", "init", "script", "style"]
+if TYPE_CHECKING:
+    from mlpinit.lab.recording import Recording
+
+__all__ = ["Lab", "derivative", "graph", "init", "microscope", "script", "style"]
 
 SCRIPTS = (
     *("core", "draw", "random", "matmul", "batch", "network"),
@@ -47,6 +51,50 @@ class Lab:
     def _repr_html_(self) -> str:
         inside = f"<p>{html.escape(self.label)}: this lab needs JavaScript.</p>"
         return f"<style>{style()}</style>{self.element(inside)}<script>{script()}</script>"
+
+
+class _Microscope(Lab):
+    """A lab that brings the recordings that it shows."""
+
+    def __init__(self, recordings: Mapping[str, Recording], settings: Mapping[str, Any]) -> None:
+        super().__init__("mlp-microscope", "the training microscope", settings)
+        self.recordings = recordings
+
+    def _repr_html_(self) -> str:
+        scripts = (one.script(name) for name, one in self.recordings.items())
+        return f"<script>{''.join(scripts)}</script>{super()._repr_html_()}"
+
+
+def microscope(
+    runs: Mapping[str, Recording],
+    *,
+    step: int = 0,
+    left: str | None = None,
+    right: str | None = None,
+) -> Lab:
+    """The training microscope on runs of your own, step by step, two of them side by side.
+
+    - `runs`: what to call each run → its `recording.record`; their data go into the notebook, under
+      100 kB each
+    - `step`: where the lab starts, in updates done
+    - `left`, `right`: the runs it starts with; None for the first and the second
+
+    Raises `ValueError` when there is no run, `left` or `right` is none of them, or no run has that
+    step.
+    """
+    sides = {side: run for side, run in (("left", left), ("right", right)) if run is not None}
+    for side, run in sides.items():
+        if run not in runs:
+            raise ValueError(f"{side} is {run!r}; choose one of {', '.join(runs)}")
+    last = max((int(one.steps[-1]) for one in runs.values()), default=-1)
+    if not 0 <= step <= last:
+        ends = f"the longest run has {last:,} steps" if runs else "pass at least one run"
+        raise ValueError(f"there is no step {step} of {len(runs)} runs; {ends}")
+    called = {label: replace(one, label=label) for label, one in runs.items()}
+    names = {label: f"run-{one.digest}" for label, one in called.items()}  # the same run, the same
+    settings = {"runs": " ".join(names.values()), "step": step}
+    settings |= {side: names[run] for side, run in sides.items()}
+    return _Microscope({names[label]: one for label, one in called.items()}, settings)
 
 
 @cache
