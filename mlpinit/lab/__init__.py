@@ -13,12 +13,19 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SCRIPTS", "SETTINGS", "Lab", "derivative", "graph", "init", "script", "style"]
+if TYPE_CHECKING:
+    from mlpinit.lab.recording import Recording
+
+__all__ = [
+    *("SCRIPTS", "SETTINGS", "Lab", "derivative", "graph", "init", "microscope"),
+    *("script", "style"),
+]
 
 # In this order: each may use what stands before it.
 SCRIPTS = (
@@ -47,6 +54,7 @@ SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]
         "formula": {"tanh", "naive"},
     },
     "mlp-graph-lab": {"step": (0, 8), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
+    "mlp-microscope": {},  # its runs say what it has
 }
 _numbers = count(1)
 
@@ -60,7 +68,7 @@ class Lab:
         `inside` is HTML: what the lab reads, such as a recorded run. A setting that `SETTINGS` does
         not have, or a value outside what it has there, is a `ValueError`.
         """
-        for name, value in settings.items():
+        for name, value in settings.items() if SETTINGS[tag] else ():
             _check(tag, name, value)
         self.tag, self.label, self.settings = tag, label, dict(sorted(settings.items()))
         self.inside = inside
@@ -108,6 +116,42 @@ def graph(**settings: Any) -> Lab:
     Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8.
     """
     return Lab("mlp-graph-lab", "the scalar graph", settings)
+
+
+def microscope(
+    runs: Mapping[str, Recording],
+    *,
+    step: int = 0,
+    left: str | None = None,
+    right: str | None = None,
+) -> Lab:
+    """The training microscope: recorded runs, step by step, two of them side by side.
+
+    - `runs`: what to call each run → its `recording.record`; under 100 kB each
+    - `step`: where the lab starts, in updates done
+    - `left`, `right`: the runs it starts with; None for the first and the second
+
+    Raises `ValueError` when there is no run, `left` or `right` is none of them, or no run has that
+    step.
+    """
+    sides = {side: run for side, run in (("left", left), ("right", right)) if run is not None}
+    for side, run in sides.items():
+        if run not in runs:
+            raise ValueError(f"{side} is {run!r}; choose one of {', '.join(runs)}")
+    last = max((int(one.steps[-1]) for one in runs.values()), default=-1)
+    if not 0 <= step <= last:
+        ends = f"the longest run has {last:,} steps" if runs else "pass at least one run"
+        raise ValueError(f"there is no step {step} of {len(runs)} runs; {ends}")
+    called = {label: replace(one, label=label) for label, one in runs.items()}
+    names = {label: f"run-{one.digest}" for label, one in called.items()}  # the same run, the same
+    settings = {"runs": " ".join(names.values()), "src-base": "", "step": step}
+    settings |= {side: names[run] for side, run in sides.items()}
+    scripts = (one.script(names[label]) for label, one in called.items())
+    inside = "".join(
+        f'<script data-recording="{name}">{text}</script>'
+        for name, text in zip(names.values(), scripts, strict=True)
+    )
+    return Lab("mlp-microscope", "the training microscope", settings, inside)
 
 
 @cache

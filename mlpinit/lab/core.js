@@ -5,7 +5,8 @@
 //   <mlp-init-lab id="init-lab" scale="0.2"><figure>…</figure></mlp-init-lab>
 //
 // Its class extends Lab with
-//   static controls   [{name, label, type, value, …}], as `control` below makes them
+//   static controls   [{name, label, type, value, …}], as `control` below makes them; where they
+//                     are known late, an instance's own `controls`, set before it is connected
 //   static pictures   [{name, label, ratio}], the canvases, with height / width
 //   compute(state)    what the state leads to; no drawing
 //   paint(result, state)  draws on this.brush(name)
@@ -79,7 +80,7 @@
     // Controls' values, each from the element's attribute of that name where there is one.
     defaults() {
       const state = {};
-      for (const spec of this.constructor.controls) {
+      for (const spec of specs(this)) {
         const given = this.getAttribute(spec.name);
         state[spec.name] = given === null ? spec.value : read(spec, given);
       }
@@ -93,7 +94,7 @@
       this.inputs = {};
       const form = element("form", { class: "lab-controls", "aria-label": this.title() });
       form.addEventListener("submit", (event) => event.preventDefault());
-      for (const spec of this.constructor.controls) {
+      for (const spec of specs(this)) {
         const made = control({ ...spec, value: this.state[spec.name] }, `${this.id}-${spec.name}`);
         made.spec = spec;
         this.inputs[spec.name] = made;
@@ -209,7 +210,7 @@
       if (id !== this.id || query === undefined) return;
       const state = this.defaults();
       for (const [name, raw] of new URLSearchParams(query)) {
-        const spec = this.constructor.controls.find((one) => one.name === name);
+        const spec = specs(this).find((one) => one.name === name);
         const value = spec && read(spec, raw);
         if (value !== undefined) state[name] = value;
       }
@@ -234,6 +235,8 @@
       return { context, width, height, color };
     }
   }
+
+  const specs = (one) => one.controls ?? one.constructor.controls;
 
   // A control's value from text, or undefined where it is none.
   function read(spec, text) {

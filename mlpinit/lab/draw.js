@@ -60,7 +60,8 @@
       if (many) {
         text(brush, String(l + 1), left - 6, base - room / 2, "right", l === chosen ? "ink" : "faint");
       } else {
-        text(brush, `tallest bar: ${percent(most)} of the entries`, left, 8);
+        const of = width > 220 ? " of the entries" : "";
+        text(brush, `tallest bar: ${percent(most)}${of}`, left, 8);
       }
     });
     const middle = low < 0 && high > -low * 3 ? 0 : (low + high) / 2;
@@ -72,10 +73,30 @@
     }
   }
 
-  // Lines over the layers, [{values, color, dash, label}], on a logarithmic axis.
-  function overLayers(brush, lines) {
-    const { context, width, height } = brush;
-    const all = lines.flatMap(({ values }) => values).filter((one) => one > 0);
+  function dot(brush, x, y, color, hollow) {
+    const { context } = brush;
+    context.beginPath();
+    context.arc(x, y, 3.5, 0, 2 * Math.PI);
+    context.fillStyle = brush.color(hollow ? "ground" : color);
+    context.strokeStyle = brush.color(color);
+    context.fill();
+    context.stroke();
+  }
+
+  // What each colour stands for, [{color, hollow, label}], along the top from x on.
+  function legend(brush, entries, x) {
+    for (const { color, hollow, label } of entries) {
+      dot(brush, x + 4, 9, color, hollow);
+      text(brush, label, x + 12, 9, "left", "ink");
+      x += 24 + brush.context.measureText(label).width;
+    }
+  }
+
+  // Values on a logarithmic axis, [{values, color, hollow, label}], over the layers or over `names`;
+  // a value that is null has no dot. The axis holds `within` where given, and a line at `mark`.
+  function overLayers(brush, lines, { names, within, mark } = {}) {
+    const { width, height } = brush;
+    const all = (within ?? lines.flatMap(({ values }) => values)).filter((one) => one > 0);
     if (!all.length) all.push(1);
     const low = Math.floor(Math.log10(Math.min(...all)) - 0.1);
     const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...all)) + 0.1));
@@ -89,26 +110,18 @@
       const tick = Math.abs(power) < 3 ? String(Number((10 ** power).toPrecision(1))) : `1e${power}`;
       text(brush, tick.replace("-", "−"), left - 6, y(10 ** power), "right");
     }
-    for (let l = 0; l < n; l++) text(brush, String(l + 1), x(l), height - 8, "center");
-    let key = left;
-    for (const { values, color, hollow, label } of lines) {
-      const seen = values.map((value, l) => [x(l), y(value)]).filter((_, l) => values[l] > 0);
-      line(brush, seen, color, hollow ? [4, 3] : []);
-      const dot = (px, py) => {
-        context.beginPath();
-        context.arc(px, py, 3.5, 0, 2 * Math.PI);
-        context.fillStyle = brush.color(hollow ? "ground" : color);
-        context.fill();
-        context.stroke();
-      };
-      seen.forEach(([px, py]) => dot(px, py));
+    if (mark) line(brush, [[left, y(mark)], [right, y(mark)]], "ink", [2, 3]);
+    for (let l = 0; l < n; l++) text(brush, names?.[l] ?? String(l + 1), x(l), height - 8, "center");
+    lines.forEach(({ values, color, hollow }, k) => {
+      const aside = names ? 8 * (k - (lines.length - 1) / 2) : 0;
+      const seen = values.map((value, l) => [x(l) + aside, y(value)]).filter((_, l) => values[l] > 0);
+      if (!names) line(brush, seen, color, hollow ? [4, 3] : []);
+      seen.forEach(([px, py]) => dot(brush, px, py, color, hollow));
       values.forEach((value, l) => {
-        if (!value) text(brush, "0", x(l), bottom - 8, "center", color); // no place on this axis
+        if (value === 0) text(brush, "0", x(l) + aside, bottom - 8, "center", color); // no place here
       });
-      dot(key + 4, 9);
-      text(brush, label, key + 12, 9, "left", "ink");
-      key += 24 + context.measureText(label).width;
-    }
+    });
+    legend(brush, lines, left);
   }
 
   // flat: rows · width, row by row. A cell is a pixel of a small picture, which is then drawn large.
@@ -128,5 +141,5 @@
     context.strokeRect(0.5, 0.5, w - 1, h - 1);
   }
 
-  Object.assign(lab, { BINS, line, map, nice, overLayers, percent, ridges, text, three });
+  Object.assign(lab, { BINS, dot, legend, line, map, nice, overLayers, percent, ridges, text, three });
 })();

@@ -47,6 +47,7 @@ class Recording:
     - `batch_loss`: (frames,), nats, the mean over the steps since the frame before; the first is
       the loss of the first batch
     - `dev_loss`: (frames,), nats, over the whole dev split
+    - `rate`: (frames,), the learning rate of the next step
     - `gradient`: (frames, tensors), the root mean square of the gradient on the probe batch
     - `ratio`: (frames, tensors), std(lr · gradient) / std(parameter): the next update against what
       it updates; nan where all entries of the parameter are equal, as biases at 0 are
@@ -63,6 +64,7 @@ class Recording:
     hard: Tensor
     batch_loss: Tensor
     dev_loss: Tensor
+    rate: Tensor
     gradient: Tensor
     ratio: Tensor
 
@@ -71,7 +73,7 @@ class Recording:
 
         Histograms and maps are exact: counts as 16 bits, the low byte first, and cells as one bit,
         the first in the highest, each in base64. Losses have four decimals, so they are off by
-        0.00005 at most; gradients and ratios have three digits, and are off by 0.5% at most.
+        0.00005 at most; rates, gradients and ratios have three digits, and are off by 0.5% at most.
         """
         return {
             "label": self.label,
@@ -89,6 +91,7 @@ class Recording:
             "hard": self.hard.tolist(),
             "batchLoss": [round(x, 4) for x in self.batch_loss.tolist()],
             "devLoss": [round(x, 4) for x in self.dev_loss.tolist()],
+            "rate": _three_digits(self.rate[None])[0],
             "gradient": _three_digits(self.gradient),
             "ratio": _three_digits(self.ratio),
         }
@@ -175,7 +178,7 @@ def frame_steps(steps: int, frames: int) -> list[int]:
     with fewer steps has fewer frames.
 
     >>> frame_steps(1_000, 10)
-    [0, 1, 2, 4, 10, 25, 63, 158, 398, 1000]
+    [0, 1, 2, 5, 12, 29, 70, 170, 412, 1000]
     """
     if steps < 1 or frames < 2:
         raise ValueError(f"{frames} frames of {steps} steps; wanted at least 2 of at least 1")
@@ -209,6 +212,7 @@ def _frame(params: Params, splits: Splits, probe: Contexts, rate: float) -> dict
         "soft": layer.soft_dead.sum(),
         "hard": layer.hard_dead.sum(),
         "dev_loss": train.evaluate(params, splits.dev, statistics=fixed),
+        "rate": torch.tensor(rate, dtype=torch.float64),
         "gradient": torch.stack([d.double().square().mean().sqrt() for d in gradients]),
         "ratio": torch.stack([_ratio(d, data, rate) for d, data in pairs]),
     }

@@ -1,13 +1,12 @@
 """Labs in the pages: cells show them as bare elements, and their page loads what makes them live.
 
-A page with a lab loads the script and the style sheet of all labs, and each recorded run that a lab
-of its shows as a script of its own: the text does not wait for them.
+A page with a lab loads the script and the style sheet of all labs. The recorded runs that a lab shows
+become files of their own, which it asks for when it comes near the view.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "write_files"]
 
 ELEMENT = re.compile(rf"<(?:{'|'.join(lab.SETTINGS)})\b")
-RECORDING = re.compile(r"<script data-recording>(.*?)</script>", re.DOTALL)
+RECORDING = re.compile(r'<script data-recording="([\w-]+)">(.*?)</script>', re.DOTALL)
 FOLDER = "labs"
 
 
@@ -47,11 +46,10 @@ def load(
     app.add_css_file("lab.css")
     app.add_js_file("lab.js", loading_method="defer")
 
-    def moved(script: re.Match[str]) -> str:
-        name = f"{FOLDER}/recording-{zlib.crc32(script[1].encode()):08x}.js"
-        target = Path(app.outdir, "_static", name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(script[1], encoding="utf-8")
-        return f'<script defer src="{context["pathto"](f"_static/{name}", 1)}"></script>'
-
-    context["body"] = RECORDING.sub(moved, context["body"])
+    folder = Path(app.outdir, "_static", FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    body = context["body"]
+    for name, text in RECORDING.findall(body):
+        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+    base = context["pathto"](f"_static/{FOLDER}/", 1)
+    context["body"] = RECORDING.sub("", body).replace('src-base=""', f'src-base="{base}"')
