@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from mlpinit.lab.recording import Recording
 
 __all__ = [
-    *("SCRIPTS", "SETTINGS", "Lab", "derivative", "graph", "init", "microscope"),
-    *("script", "style"),
+    "SCRIPTS",
+    "SETTINGS",
+    "TAGS",
+    "Lab",
+    "derivative",
+    "graph",
+    "init",
+    "microscope",
+    "script",
+    "style",
 ]
 
 # In this order: each may use what stands before it.
@@ -54,8 +62,10 @@ SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]
         "formula": {"tanh", "naive"},
     },
     "mlp-graph-lab": {"step": (0, 8), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
-    "mlp-microscope": {},  # its runs say what it has
 }
+TAGS = (*SETTINGS, "mlp-microscope")
+"""The custom elements; what the microscope may be set to, its runs say."""
+
 _numbers = count(1)
 
 
@@ -65,11 +75,8 @@ class Lab:
     def __init__(self, tag: str, label: str, settings: Mapping[str, Any], inside: str = "") -> None:
         """`tag`: the custom element; `label`: its name in words; `settings`: where it starts.
 
-        `inside` is HTML: what the lab reads, such as a recorded run. A setting that `SETTINGS` does
-        not have, or a value outside what it has there, is a `ValueError`.
+        `inside` is HTML: what the lab reads, such as a recorded run.
         """
-        for name, value in settings.items() if SETTINGS[tag] else ():
-            _check(tag, name, value)
         self.tag, self.label, self.settings = tag, label, dict(sorted(settings.items()))
         self.inside = inside
         self.id = f"{tag.removeprefix('mlp-')}-{next(_numbers)}"
@@ -99,7 +106,7 @@ def init(**settings: Any) -> Lab:
     `kind="gain"`, a gain; `bias` scale; `activation`; `width` and `depth`; the `layer` shown;
     `seed`; batch `norm`.
     """
-    return Lab("mlp-init-lab", "the init lab", settings)
+    return _checked("mlp-init-lab", "the init lab", settings)
 
 
 def derivative(**settings: Any) -> Lab:
@@ -107,7 +114,7 @@ def derivative(**settings: Any) -> Lab:
 
     Settings: `z`, -400 to 400; `format`, float64, float32 or float16; `formula`, "tanh" or "naive".
     """
-    return Lab("mlp-derivative-lab", "the derivative lab", settings)
+    return _checked("mlp-derivative-lab", "the derivative lab", settings)
 
 
 def graph(**settings: Any) -> Lab:
@@ -115,7 +122,7 @@ def graph(**settings: Any) -> Lab:
 
     Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8.
     """
-    return Lab("mlp-graph-lab", "the scalar graph", settings)
+    return _checked("mlp-graph-lab", "the scalar graph", settings)
 
 
 def microscope(
@@ -168,6 +175,13 @@ def style() -> str:
 
 def _read(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _checked(tag: str, label: str, settings: Mapping[str, Any]) -> Lab:
+    """The lab, or a `ValueError` for a setting that `SETTINGS` does not have."""
+    for name, value in settings.items():
+        _check(tag, name, value)
+    return Lab(tag, label, settings)
 
 
 def _check(tag: str, name: str, value: object) -> None:

@@ -52,7 +52,7 @@ def in_format(dtype: torch.dtype) -> dict[str, Any]:
     h = torch.tanh(z)
     far = torch.cat([z, torch.tensor([44.3, 44.4, 354.8, 355.0, 400.0], dtype=dtype)])
     e = torch.exp(2 * far)
-    naive = ((e - 1) / (e + 1)).tolist()
+    naive = [None if math.isnan(x) else x for x in ((e - 1) / (e + 1)).tolist()]
     grid = torch.linspace(0.5, 25, 200_001, dtype=torch.float64).to(dtype)
     return {
         "tanh": list(zip(z.tolist(), h.tolist(), (1 - h * h).tolist(), strict=True)),

@@ -1,7 +1,7 @@
 """Labs in the pages: cells show them as bare elements, and their page loads what makes them live.
 
-A page with a lab loads the script and the style sheet of all labs. The recorded runs that a lab shows
-become files of their own, which it asks for when it comes near the view.
+A page with a lab loads the script and the style sheet of all labs. The recorded runs that a lab
+shows become files of their own, which it asks for when it comes near the view.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "write_files"]
 
-ELEMENT = re.compile(rf"<(?:{'|'.join(lab.SETTINGS)})\b")
+ELEMENT = re.compile(rf"<(?:{'|'.join(lab.TAGS)})\b")
 RECORDING = re.compile(r'<script data-recording="([\w-]+)">(.*?)</script>', re.DOTALL)
 FOLDER = "labs"
 
