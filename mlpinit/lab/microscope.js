@@ -248,7 +248,7 @@
     say(found) {
       const step = Math.max(...found.map((one) => one.step));
       const told = found.map(({ run, saturated, devLoss, step: own }, k) => {
-        const who = `${run.label}${own === step ? "" : ` (which ends at step ${thousands(own)})`}`;
+        const who = `${run.label}${own === step ? "" : ` (at its step ${thousands(own)})`}`;
         const [share, loss] = [percent(saturated), devLoss.toFixed(2)];
         return k ? `${who} has ${share} and ${loss}`
           : `${who} has ${share} of its activations saturated and a dev loss of ${loss}`;
@@ -266,7 +266,7 @@
       return [
         row("", ({ run }) => run.label),
         row("step", ({ step }) => thousands(step)),
-        row("learning rate", ({ rate }) => rate),
+        row("learning rate", ({ rate }) => String(rate)),
         row("loss of the batches since the last frame", ({ batchLoss }) => batchLoss.toFixed(4)),
         row("loss on the dev split", ({ devLoss }) => devLoss.toFixed(4)),
         row("saturated, this batch", ({ saturated }) => percent(saturated)),

@@ -1,8 +1,9 @@
 """Record a training run of the book's network, small enough for a page to carry.
 
 The run itself is `train.sgd`, at the book's schedule. About sixty of its steps, evenly spaced on a
-logarithmic axis, become frames: what the hidden layer answers to one batch, the first of the run,
-how large the gradients and the updates on it are, and how well the network does on unseen words.
+logarithmic axis, become frames: what the hidden layer answers to one batch, how large the gradients
+and the updates on it are, and how well the network does on unseen words. That probe batch is the
+first one of the run, or of the same seed's run without normalisation where it has any.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def record(
     arch = Architecture(vocab_size=found.vocab_size, normalize=normalize)
     g = Generator().manual_seed(seed)
     start = init.draw(arch, scheme, generator=g)
-    probe = _first_batch(splits.train, batch_size, g)
+    probe = _probe(splits.train, batch_size, arch, seed)
     at = frame_steps(steps, frames)
     schedule = lr if callable(lr) else train.halves(steps) if lr is None else lambda step: lr
     run = train.sgd(
@@ -189,11 +190,15 @@ def frame_steps(steps: int, frames: int) -> list[int]:
     return at
 
 
-def _first_batch(contexts: Contexts, batch_size: int, g: Generator) -> Contexts:
-    """The batch that training will draw first; the generator is left as it was."""
-    copy = Generator()
-    copy.set_state(g.get_state())
-    rows = torch.randint(0, len(contexts), (batch_size,), generator=copy)
+def _probe(contexts: Contexts, batch_size: int, arch: Architecture, seed: int) -> Contexts:
+    """The first batch of that seed's run without normalisation.
+
+    A normalised network draws no hidden biases, and so trains on other batches. All runs of a seed
+    are shown on the same one.
+    """
+    g = Generator().manual_seed(seed)
+    init.draw(replace(arch, normalize=None), init.UNSCALED, generator=g)
+    rows = torch.randint(0, len(contexts), (batch_size,), generator=g)
     return Contexts(contexts.X[rows], contexts.Y[rows])
 
 
