@@ -14,8 +14,8 @@ from pathlib import Path
 
 from book_build import chromium
 
-LAB = Path(__file__).parents[1] / "mlpinit" / "lab"
-SCRIPTS = ("core", "draw", "random", "matmul", "batch", "network", "init")
+from mlpinit import lab
+
 LIMITS = {1: 8, 10: 16}  # ms, by depth
 DRAGS = 100
 VIEW = {"width": 1280, "height": 900}
@@ -43,10 +43,9 @@ async ([drags, warm]) => {
 
 
 def page(attributes: str) -> str:
-    scripts = "".join(f"<script>{(LAB / f'{name}.js').read_text()}</script>" for name in SCRIPTS)
-    style = f"<style>{(LAB / 'lab.css').read_text()}</style>"
-    lab = f"<mlp-init-lab {attributes}></mlp-init-lab>"
-    return f"<!doctype html><meta charset=utf-8>{style}<body>{scripts}{lab}"
+    style, script = f"<style>{lab.style()}</style>", f"<script>{lab.script()}</script>"
+    element = f"<mlp-init-lab {attributes}></mlp-init-lab>"
+    return f"<!doctype html><meta charset=utf-8>{style}<body>{script}{element}"
 
 
 def measure(attributes: str, drags: int) -> list[float]:

