@@ -90,7 +90,10 @@ class Lab:
         """The custom element alone, around a line for where there is no JavaScript."""
         given = {"id": self.id, "label": self.label, **self.settings}
         attributes = " ".join(f'{k}="{html.escape(_words(v))}"' for k, v in given.items())
-        without = f"<p>{html.escape(self.label.capitalize())} needs JavaScript.</p>"
+        without = (
+            f"<p>{html.escape(self.label.capitalize())} can be used in a browser with JavaScript, "
+            "and in a notebook once its cell is run.</p>"
+        )
         return f"<{self.tag} {attributes}>{without}{self.inside}</{self.tag}>"
 
     def _repr_html_(self) -> str:

@@ -96,10 +96,10 @@
     static pictures = [
       ...[["map", 0.2], ["h", 0.4], ["z", 0.4]].flatMap(([kind, ratio]) =>
         SIDES.map((side) => ({ name: `${kind}-${side}`, label: "", ratio }))),
-      { name: "loss", ratio: 0.7, label: "Loss over the steps: dev (line), batches (dashes)" },
-      { name: "gradient", ratio: 0.7, label: "Size of the gradient on that batch, by tensor" },
+      { name: "loss", ratio: 0.4, label: "Loss over the steps: dev (line), batches (dashes)" },
+      { name: "gradient", ratio: 0.6, label: "Size of the gradient on that batch, by tensor" },
       {
-        name: "ratio", ratio: 0.7,
+        name: "ratio", ratio: 0.6,
         label: "Update-to-data ratio, by tensor; dashes: 1e−3; no dot: all entries equal",
       },
     ];

@@ -285,7 +285,7 @@ def test_without_javascript_the_page_says_so_and_shows_its_figures(
     devtools.send("Emulation.setScriptExecutionDisabled", {"value": True})
     page.goto(address(html, name))
     for found in page.locator(SELECTOR).all():
-        assert "needs JavaScript" in found.inner_text()
+        assert "a browser with JavaScript" in found.inner_text()
     assert page.locator("article figure img.only-light").first.is_visible()
 
 

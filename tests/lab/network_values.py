@@ -18,7 +18,8 @@ from mlpinit.lab import batch, by_torch
 SCALES = (0.02, 0.2, 1.0, 3.0)
 BIASES = (0.0, 1.0)
 SEEDS = (2147483647, 7)
-WIDTH = {1: 200, 3: 50, 10: 34}  # 50 and 34: no whole number of tiles
+SIZES = {1: 200, 3: 50, 10: 34}  # depth and width; 50 and 34: no whole number of tiles
+LARGEST = (10, 200)  # the largest that the book asks for: at one scale, for its many numbers
 
 
 @dataclass
@@ -45,26 +46,28 @@ def write(folder: Path) -> Path:
     return folder / "values.json"
 
 
-def forms() -> list[tuple[int, int, bool]]:
-    """Seed, depth, batch norm: all, but depth 10 with one seed."""
-    every = itertools.product(SEEDS, WIDTH, (False, True))
-    return [form for form in every if form[1] < 10 or form[0] == SEEDS[0]]
+def forms() -> list[tuple[int, int, int, bool]]:
+    """Seed, depth, width, batch norm: all, but depth 10 with one seed."""
+    every = itertools.product(SEEDS, SIZES.items(), (False, True))
+    some = [(s, *size, n) for s, size, n in every if size[0] < 10 or s == SEEDS[0]]
+    return [*some, (SEEDS[0], *LARGEST, False), (SEEDS[0], *LARGEST, True)]
 
 
-def of_form(values: Values, seed: int, depth: int, normalize: bool) -> list[dict]:
-    width = WIDTH[depth]
+def of_form(values: Values, seed: int, depth: int, width: int, normalize: bool) -> list[dict]:
     kind = "batch" if normalize else None
-    drawn = draw(seed, depth, kind, "tanh", init.UNSCALED, torch.float32)
+    drawn = draw(seed, depth, width, kind, "tanh", init.UNSCALED, torch.float32)
     draws = {
         "C": values.put(drawn.C),
         "W": [*map(values.put, drawn.W[:-1]), values.put(drawn.W[-1] / 0.01)],
         "b": [*map(values.put, drawn.b[:-1])],
     }
     form = {"seed": seed, "width": width, "depth": depth, "normalize": normalize}
-    settings = itertools.product(activations.ACTIVATIONS, SCALES, BIASES[-1:] if kind else BIASES)
+    largest = (depth, width) == LARGEST
+    scales, biases = ((0.2,), (1.0,)) if largest else (SCALES, BIASES[-1:] if kind else BIASES)
+    settings = itertools.product(activations.ACTIVATIONS, scales, biases)
     return [
         {"form": form, "draws": draws, "activation": name, "scale": w, "bias": b}
-        | expected(values, seed, depth, kind, name, w, b)
+        | expected(values, seed, depth, width, kind, name, w, b)
         for name, w, b in settings
     ]
 
@@ -73,24 +76,37 @@ first_batch = functools.cache(batch.first_batch)
 
 
 def draw(
-    seed: int, depth: int, kind: str | None, name: str, scheme: init.Scheme, dtype: torch.dtype
+    seed: int,
+    depth: int,
+    width: int,
+    kind: str | None,
+    name: str,
+    scheme: init.Scheme,
+    dtype: torch.dtype,
 ) -> init.Params:
-    hidden = (WIDTH[depth],) * depth
+    hidden = (width,) * depth
     arch = mlp.Architecture(hidden=hidden, activation=name, normalize=kind)
     return init.draw(arch, scheme, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def expected(
-    values: Values, seed: int, depth: int, kind: str | None, name: str, w: float, b: float
+    values: Values,
+    seed: int,
+    depth: int,
+    width: int,
+    kind: str | None,
+    name: str,
+    w: float,
+    b: float,
 ) -> dict:
     """Float64 numbers by autograd through torch's own layers, and what float32 counts."""
-    unit = draw(seed, depth, kind, name, init.UNSCALED, torch.float64)
-    W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, kind)]
+    unit = draw(seed, depth, width, kind, name, init.UNSCALED, torch.float64)
+    W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, width, kind)]
     params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
     X, Y = first_batch()
     zs, hs, loss = by_torch.through(mlp.as_module(params), X, Y)
     gradients = torch.autograd.grad(loss, zs)
-    single = draw(seed, depth, kind, name, init.scaled(w, b), torch.float32)
+    single = draw(seed, depth, width, kind, name, init.scaled(w, b), torch.float32)
     zs32 = mlp.forward(single, X).pre_activations
     return {
         "loss": loss.item(),
@@ -105,9 +121,9 @@ def expected(
     }
 
 
-def draw_output(seed: int, depth: int, kind: str | None) -> Tensor:
+def draw_output(seed: int, depth: int, width: int, kind: str | None) -> Tensor:
     """The output weights ×0.01 in float64, where `init.draw` multiplies in float32."""
-    arch = mlp.Architecture(hidden=(WIDTH[depth],) * depth, normalize=kind)
+    arch = mlp.Architecture(hidden=(width,) * depth, normalize=kind)
     drawn = init.draw(arch, init.ALL_ONES, generator=torch.Generator().manual_seed(seed))
     return drawn.W[-1].double() * 0.01
 

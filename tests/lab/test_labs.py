@@ -84,7 +84,7 @@ def test_a_notebook_gets_all_and_a_page_the_element_alone(monkeypatch, run):
     page = shown._repr_html_()
     assert page == shown.element()
     assert page in whole
-    assert "needs JavaScript" in page
+    assert "a browser with JavaScript" in page
 
 
 def test_text_in_a_label_stays_text(run):

@@ -237,7 +237,7 @@ def test_a_notebook_shows_the_runs_it_made(monkeypatch):
     assert len(set(names)) == 2
     for name, (label, one) in zip(names, runs.items(), strict=True):
         assert dataclasses.replace(one, label=label).script(name) in page
-    assert page.index(names[0]) < page.index("<mlp-microscope")
+    assert page.index(f'data-recording="{names[0]}"') < page.rindex("<script>")
     assert f'right="{names[0]}"' in page
     assert 'step="30"' in page
 

@@ -15,7 +15,7 @@ import nbformat
 from docutils import nodes
 from myst_nb.core.utils import coalesce_streams
 
-from book_build import execution, hosting, markdown
+from book_build import execution, hosting, labs, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,6 +191,9 @@ def shown(cell: NotebookNode) -> NotebookNode:
         for output in coalesce_streams(cell.outputs)
         if not all(kind.startswith(GLUED) for kind in output.get("data", {"": ""}))
     ]
+    for output in outputs:  # a lab asks for its cell to be run, which records its runs anew
+        if "text/html" in output.get("data", ()):
+            output.data["text/html"] = labs.RECORDING.sub("", output.data["text/html"])
     metadata: dict[str, Any] = {"tags": sorted(tags)} if tags else {}
     hidden = {}
     if tags & {"remove-cell", "remove-input", "hide-input", "hide-cell"}:
