@@ -63,7 +63,7 @@ def of_form(values: Values, seed: int, depth: int, width: int, normalize: bool) 
     }
     form = {"seed": seed, "width": width, "depth": depth, "normalize": normalize}
     largest = (depth, width) == LARGEST
-    scales, biases = ((0.2,), (1.0,)) if largest else (SCALES, BIASES[-1:] if kind else BIASES)
+    scales, biases = ((0.1,), (1.0,)) if largest else (SCALES, BIASES[-1:] if kind else BIASES)
     settings = itertools.product(activations.ACTIVATIONS, scales, biases)
     return [
         {"form": form, "draws": draws, "activation": name, "scale": w, "bias": b}
