@@ -156,7 +156,7 @@
     paintSlopes({ z, formula }) {
       const brush = this.brush("slopes");
       const { width, height } = brush;
-      const [left, right, top, bottom] = [44, width - 10, 20, height - 20];
+      const [left, right, top, bottom] = [52, width - 10, 20, height - 20];
       const x = (value) => left + ((right - left) * Math.min(value, FURTHEST)) / FURTHEST;
       const y = (value) => top + ((bottom - top) * Math.log10(value)) / Math.log10(LEAST);
       for (const power of [0, -6, -12, -18]) {
