@@ -30,6 +30,7 @@ from notebooks import (
     reader_environment,
     serve,
 )
+from playwright.sync_api import expect
 from small_project import ROOT
 
 if TYPE_CHECKING:
@@ -183,6 +184,17 @@ def test_the_launch_button_opens_a_notebook_that_runs(session: Session) -> None:
     session.notebook.save()
     saved = (session.project / CHAPTER).read_text(encoding="utf-8")
     assert saved == (ROOT / CHAPTER).read_text(encoding="utf-8")
+
+
+def test_labs_are_live_in_a_notebook(session: Session) -> None:
+    for tag in ("mlp-init-lab", "mlp-microscope"):
+        lab = session.notebook.page.locator(tag)
+        lab.scroll_into_view_if_needed()
+        slider = lab.locator("input[type=range]").first
+        slider.focus()
+        said = lab.locator(".lab-sentence").inner_text()
+        session.notebook.page.keyboard.press("ArrowRight")
+        expect(lab.locator(".lab-sentence")).not_to_have_text(said)
 
 
 def test_it_fits_into_a_gigabyte(
