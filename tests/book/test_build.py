@@ -71,6 +71,18 @@ def test_prose_edit_is_on_the_page_and_runs_nothing(project: Project, built: Pro
     assert len(built.runs()) == 1
 
 
+def test_style_and_lab_scripts_are_renewed_and_run_nothing(
+    project: Project, built: Project
+) -> None:
+    project.edit("book/web/static/book.css", ".navbar-brand.logo {", ".navbar-brand.logo-of-ours {")
+    project.edit("mlpinit/lab/core.js", "Start again", "Back to the start")
+    assert project.make().returncode == 0
+    static = project.html / "_static"
+    assert "logo-of-ours" in (static / "book.css").read_text(encoding="utf-8")
+    assert "Back to the start" in (static / "lab.js").read_text(encoding="utf-8")
+    assert project.runs() == built.runs()
+
+
 def test_edit_in_the_package_changes_the_figure(project: Project, built: Project) -> None:
     project.edit("mlpinit/constant.py", "1.5", "2.5")
     assert project.make().returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from shutil import copytree
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
 
-__all__ = ["redirect_to_root", "remove_stale_images", "search_from_disk"]
+__all__ = ["copy_static", "redirect_to_root", "remove_stale_images", "search_from_disk"]
 
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
@@ -43,6 +44,14 @@ def remove_stale_images(app: Sphinx, exception: Exception | None) -> None:
     for image in Path(app.outdir, "_images").glob("*"):
         if image.is_file() and image.name not in shown:
             image.unlink()
+
+
+def copy_static(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the book's style sheets and pictures, which Sphinx leaves when no page has changed."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for folder in app.config.html_static_path:
+        copytree(Path(app.confdir, folder), Path(app.outdir, "_static"), dirs_exist_ok=True)
 
 
 def search_from_disk(
