@@ -60,6 +60,7 @@ class Kind:
       that never falls, the largest of one with a single `valley`
     - `signed`: whether h can be below 0
     - `from_h`: whether h tells the slope, and f never falls: z need not be looked at
+    - `squares`: whether the slope is 1 − h²
     - `pure`: whether f has no parameters that learn, so that a slope can wait for a later step
     """
 
@@ -74,6 +75,7 @@ class Kind:
     valley: bool = False
     signed: bool = True
     from_h: bool = False
+    squares: bool = False
     pure: bool = True
 
     @property
@@ -232,7 +234,7 @@ def _rrelu(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
 
 
 _PLAIN = {
-    "tanh": Kind("tanh", _tanh, f=torch.tanh, from_h=True),
+    "tanh": Kind("tanh", _tanh, f=torch.tanh, from_h=True, squares=True),
     "sigmoid": Kind(
         "sigmoid", _sigmoid, max_slope=0.25, f=torch.sigmoid, signed=False, from_h=True
     ),

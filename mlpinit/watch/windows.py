@@ -60,7 +60,7 @@ class Windows:
             with torch.inference_mode(False):
                 taken = ring.take()
                 self.open = merge(self.open, taken)
-                ring.refer(self.open.mean)
+                ring.refer(self.open.mean, self.open.m2 / self.open.n)
 
     def advance(self) -> None:
         """Close the open window if it has enough examples. Called between forward passes."""

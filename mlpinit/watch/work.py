@@ -156,6 +156,7 @@ class Plan:
             self.sums = ring.sums.new_empty(self.count, h.size(1))
             self.tops = ring.sums.new_empty(len(ring.top_names), h.size(1))
             self.top_rows = self.tops.unbind(0)
+            self.results = self.sums, self.sums[0], self.sums[1:], self.top_rows
             self.centre = ring.sums.new_empty(h.size(1))
             self.refer(ring.reference)
 
@@ -164,15 +165,16 @@ class Plan:
         if self.folds:
             self.centre.view(len(reference), -1).copy_(reference.unsqueeze(1))
 
-    def room(self, ring: Ring) -> tuple[Tensor, Sequence[Tensor], Tensor, Sequence[Tensor]]:
-        """Working memory: all features as one tensor, and one by one; where the results go."""
+    def room(self, ring: Ring) -> tuple[Tensor, Tensor, Sequence[Tensor], tuple]:
+        """Working memory: all features as one tensor, all but the first, and one by one.
+
+        Then where the results go: all sums, the first, the others, the extremes.
+        """
         space = ring.scratch.get(ring.device, ring.dtype, self.numel)
         if space is not self.space:
             room = space[: self.numel].view(self.count + 1, *self.shape)
-            self.space, self.views = space, (room[:-1], room.unbind(0))
-        if self.folds:
-            return *self.views, self.sums, self.top_rows
-        return *self.views, *ring.rows[ring.filled]
+            self.space, self.views = space, (room[:-1], room[1:-1], room.unbind(0))
+        return *self.views, self.results if self.folds else ring.rows[ring.filled]
 
     def extreme(self, pick: Callable, t: Tensor, out: Tensor) -> None:
         """`pick`, torch.amax or torch.amin, of a piece t over its rows."""
@@ -184,7 +186,7 @@ class Plan:
 
     def fold(self, ring: Ring) -> None:
         """Reduce over the positions, into a row of the ring."""
-        sums, tops = ring.rows[ring.filled]
+        sums, _, _, tops = ring.rows[ring.filled]
         torch.sum(self.sums.view(self.count, ring.units, -1), 2, out=sums)
         for name, kept, out in zip(ring.top_names, self.top_rows, tops, strict=True):
             pick = torch.amin if "smallest" in name else torch.amax

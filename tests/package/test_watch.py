@@ -1,5 +1,6 @@
 """The figures and verdicts of a watch, against plain counting that stores every activation."""
 
+import dataclasses
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from mlpinit import activations, corpus, init, mlp, saturation
 from mlpinit.params import Architecture
-from mlpinit.watch import audit, watch, work
+from mlpinit.watch import audit, ring, watch, work
 from mlpinit.watch.verdicts import VERDICTS, verdicts
 
 
@@ -242,6 +243,71 @@ def test_a_narrow_spread_far_from_zero_keeps_its_digits():
             model(part)
     want = x.double().std(0, correction=0)
     torch.testing.assert_close(w.report()["1"].whole.std, want, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("act", [nn.Tanh(), nn.ReLU()], ids=["tanh", "relu"])
+@pytest.mark.parametrize("shape", [(64, 5), (6, 5, 40)], ids=["units", "planes"])
+@pytest.mark.parametrize("look", [watch, audit], ids=["watch", "audit"])
+def test_counting_from_zero_is_counting_from_the_mean(monkeypatch, act, shape, look):
+    """Both ways of adding up give the same figures; which is taken depends on the data."""
+
+    def figures(small):
+        monkeypatch.setattr(ring, "SMALL", small)
+        axis = {} if len(shape) == 2 else {"axes": {"*": 1}}
+        model = nn.Sequential(nn.Identity(), act)
+        parts = [data(*shape, seed=seed, scale=3.0) for seed in range(40)]
+        if look is audit:
+            return audit(model, parts, **axis)["1"].whole, None
+        with watch(model, **axis) as w:
+            for part in parts:
+                model(part)
+        found = w.report()["1"].whole
+        return found, w.sites["1"].ring.centred
+
+    mean, by_mean = figures(-1.0)
+    zero, by_zero = figures(math.inf)
+    assert (by_mean, by_zero) in ((True, False), (None, None))
+    for field in dataclasses.fields(mean):
+        ours, theirs = getattr(zero, field.name), getattr(mean, field.name)
+        if field.name in ("mean", "std", "size"):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+        elif isinstance(ours, torch.Tensor):
+            assert torch.equal(ours, theirs), field.name
+        else:
+            assert ours == theirs
+
+
+def test_which_way_is_taken_follows_the_data():
+    model = nn.Sequential(nn.Identity(), nn.ReLU())
+    with watch(model, window=100) as w:
+        model(data(100, 3))
+        site = w.sites["1"].ring
+        assert not site.centred
+        for _ in range(3000):
+            model(50 + data(100, 3))
+        w.report()
+        assert site.centred
+        for _ in range(3000):
+            model(data(100, 3))
+        w.report()
+        assert not site.centred
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_h_squared_tells_a_flat_slope_exactly_as_the_slope_does(dtype):
+    """Around the cut and at the end, for every number that the format has there."""
+    cut = saturation.SLOPE_CUT
+    bound = ring._beyond(cut, dtype)
+    edge = torch.tensor(1 - cut, dtype=dtype)
+    near = [edge]
+    for _ in range(2000):
+        near.append(torch.nextafter(near[-1], torch.ones_like(edge)))
+        near.insert(0, torch.nextafter(near[0], torch.zeros_like(edge)))
+    square = torch.stack(near)
+    slope = 1 - square
+    assert torch.equal(square > bound, slope < cut)
+    assert (square > bound).any()
+    assert not (square > bound).all()
 
 
 def test_a_stuck_unit_has_no_spread_at_all():
