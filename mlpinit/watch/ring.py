@@ -25,7 +25,7 @@ __all__ = ["Ring"]
 
 LENGTH = 32  # pieces in the ring, at most
 ROOM = 1 << 15  # numbers in one figure of the ring, at most (but for a very wide layer)
-SMALL = 4.0  # mean² / variance up to which deviations may be counted from 0: about a bit is lost
+SMALL = 16.0  # mean² / variance up to which deviations may be counted from 0: two digits of seven
 
 
 class Ring:
