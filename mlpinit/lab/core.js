@@ -1,8 +1,8 @@
 // What every lab shares: native controls, a sentence, a table, its state in the page's address.
 //
-// A lab is a custom element around a static figure, which stays where there is no JavaScript:
+// A lab is a custom element around a line that stays where there is no JavaScript:
 //
-//   <mlp-init-lab id="init-lab" scale="0.2"><figure>…</figure></mlp-init-lab>
+//   <mlp-init-lab id="init-lab-1" scale="0.2"><p>…</p></mlp-init-lab>
 //
 // Its class extends Lab with
 //   static controls   [{name, label, type, value, …}], as `control` below makes them; where they
@@ -88,9 +88,7 @@
     }
 
     build() {
-      for (const node of [...this.children]) {
-        if (!node.hasAttribute("data-stays")) node.hidden = true; // the static figure
-      }
+      for (const node of this.children) node.hidden = true;
       this.inputs = {};
       const form = element("form", { class: "lab-controls", "aria-label": this.title() });
       form.addEventListener("submit", (event) => event.preventDefault());
@@ -118,7 +116,9 @@
       const again = element("button", { type: "button" }, "Start again");
       again.addEventListener("click", () => this.set(this.defaults()));
       form.append(again);
-      this.desk = element("div", { class: "lab-desk" }, form,
+      // In JupyterLab arrow keys are the notebook's, unless an element asks for them.
+      const own = { class: "lab-desk", "data-lm-suppress-shortcuts": "true" };
+      this.desk = element("div", own, form,
         element("div", { class: "lab-pictures" }, ...pictures),
         this.sentence, this.live, this.numbers);
       this.append(this.desk);
