@@ -116,11 +116,13 @@
       const again = element("button", { type: "button" }, "Start again");
       again.addEventListener("click", () => this.set(this.defaults()));
       form.append(again);
-      // In JupyterLab arrow keys are the notebook's, unless an element asks for them.
-      const own = { class: "lab-desk", "data-lm-suppress-shortcuts": "true" };
-      this.desk = element("div", own, form,
+      this.desk = element("div", { class: "lab-desk" }, form,
         element("div", { class: "lab-pictures" }, ...pictures),
         this.sentence, this.live, this.numbers);
+      // In JupyterLab a key is the notebook's, unless the very element with the focus asks for it.
+      for (const node of this.desk.querySelectorAll("input, select, button, summary, [tabindex]")) {
+        node.setAttribute("data-lm-suppress-shortcuts", "true");
+      }
       this.append(this.desk);
     }
 
