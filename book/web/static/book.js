@@ -1,7 +1,7 @@
 // What a style sheet cannot do; every page is whole without it.
 (() => {
   // A box that scrolls can be reached and scrolled by keyboard.
-  const BOXES = ".bd-content :is(pre, table, .output, .math, .light-and-dark, .pst-scrollable-table-container)";
+  const BOXES = ".bd-content :is(pre, table, .output, .formula, .light-and-dark, .pst-scrollable-table-container)";
   const reachable = () => {
     for (const box of document.querySelectorAll(BOXES)) {
       const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";

@@ -55,7 +55,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     api.set_up(app)
     glossary.setup(app)
     look.setup(app)
-    app.connect("html-page-context", pages.search_from_disk)
     app.connect("builder-inited", labs.write_files)
     app.connect("html-page-context", labs.load)
     app.connect("build-finished", pages.redirect_to_root)
@@ -79,7 +78,6 @@ def set_up_mathematics(app: Sphinx) -> None:
     app.connect("doctree-read", mathematics.convert, priority=300)
     app.connect("env-updated", mathematics.write_styles)
     app.add_css_file("mathematics.css", priority=600)
-    app.add_js_file("scroll.js", priority=600)
 
 
 def set_up_assets(app: Sphinx) -> None:

@@ -7,7 +7,6 @@ edit elsewhere converts nothing. Their font, STIX Two Math, is cut down to the b
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +112,6 @@ def write_styles(app: Sphinx, env: BuildEnvironment) -> None:
     rules = (STATIC / "mathematics.css").read_text(encoding="utf-8")
     text = f"{FONT_FACE.format(font.name)}\n{rules}"
     (static / "mathematics.css").write_text(text, encoding="utf-8")
-    shutil.copyfile(STATIC / "scroll.js", static / "scroll.js")
 
 
 def stix_two_math() -> Path:

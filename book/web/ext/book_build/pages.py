@@ -1,18 +1,17 @@
-"""The built folder: its first page, its search page, and nothing left from earlier builds."""
+"""The built folder: its first page, and nothing left from earlier builds."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from shutil import copytree
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
 
-__all__ = ["copy_static", "redirect_to_root", "remove_stale_images", "search_from_disk"]
+__all__ = ["copy_static", "redirect_to_root", "remove_stale_images"]
 
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
@@ -52,15 +51,3 @@ def copy_static(app: Sphinx, exception: Exception | None) -> None:
         return
     for folder in app.config.html_static_path:
         copytree(Path(app.confdir, folder), Path(app.outdir, "_static"), dirs_exist_ok=True)
-
-
-def search_from_disk(
-    app: Sphinx,
-    pagename: str,
-    _template: str,
-    _context: dict[str, Any],
-    _doctree: nodes.document | None,
-) -> None:
-    """Give the search page the script that lets it work without a server."""
-    if pagename == "search":
-        app.add_js_file("search-from-disk.js")
