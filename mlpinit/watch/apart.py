@@ -28,7 +28,7 @@ SIMPLE = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tan
 class Watcher(Protocol):
     """The part of a `Watch` that is needed here."""
 
-    passes: int
+    step: int
     calls: dict[str, int]
     sites: dict[str, Site | None]
 
@@ -93,7 +93,7 @@ class Apart:
         def forward(input: Tensor) -> Tensor:
             h = inner(input)
             with torch._C.DisableTorchFunction():
-                if base not in calls and site.quick(input, h, watch.passes - 1):
+                if base not in calls and site.quick(input, h, watch.step):
                     calls[base] = 1
                 else:
                     watch.see(Sight(base, name, input, h, inner))

@@ -26,14 +26,7 @@ from mlpinit.watch.report import Report
 from mlpinit.watch.site import Site, cannot
 from mlpinit.watch.verdicts import ENOUGH
 from mlpinit.watch.work import Scratch
-from mlpinit.watch.wrapping import (
-    NOT_COMPILED,
-    Forward,
-    blind,
-    check_model,
-    check_replica,
-    in_compiled_code,
-)
+from mlpinit.watch.wrapping import Forward, Gate, blind, check_model, check_replica
 
 __all__ = ["PHASES", "WINDOW", "Watch", "watch"]
 
@@ -126,6 +119,7 @@ class Watch:
     """What `watch` returns: a context manager that gives a `Report`.
 
     - `passes`: forward passes counted so far, in the phase asked for; `watched`: those looked at
+    - `step`: the number of the pass that is looked at now, or was last, from 0
     """
 
     def __init__(
@@ -153,8 +147,9 @@ class Watch:
         self.model, self.every, self.window, self.enough = model, every, window, enough
         self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
         self.phase, self.sizes, self.data_set = phase, sizes, data_set
-        self._training = {"train": True, "eval": False, "any": None}[phase]
-        self.passes = self.watched = self.passed_over = 0
+        self._but = {"train": False, "eval": True, "any": None}[phase]  # model.training, if this
+        self._gate = Gate()
+        self.watched = self.passed_over = self.step = 0
         self.sites: dict[str, Site | None] = {}  # None for one that is left out
         self._scratch = Scratch()
         functions, self._slopes = _own(activations or {})
@@ -181,7 +176,8 @@ class Watch:
             if type(module) in self._slopes:
                 see = functools.partial(self._module, module, self._slopes[type(module)])
                 self._wrapped.append(Forward.put(module, see))
-        self._wrapped.append(Forward.put(self.model, self._forward))
+        handle = self._gate.handle(self.model, self._but, self._forward)
+        self._wrapped.append(Forward.put(self.model, handle))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -193,6 +189,11 @@ class Watch:
                 if site is not None:
                     site.rest()
             self._scratch.held.clear()
+
+    @property
+    def passes(self) -> int:
+        """Forward passes counted so far."""
+        return self._gate.passes
 
     def nbytes(self) -> int:
         """Bytes that the figures and the working memory take now."""
@@ -268,29 +269,26 @@ class Watch:
             elif isinstance(module, NAMED_MODULES) and name not in seen:
                 yield f"{name}: not reached in a watched forward pass"
 
-    # What runs inside the model's forward. Unwatched passes leave at the first lines.
+    # What runs inside the model's forward, where the gate does not let it by.
 
     def _forward(self, inner: Callable, *args: Any, **kwargs: Any) -> Any:
         if get_ident() != self._thread:
-            check_replica(self.model, sys._getframe(1))
+            check_replica(self.model, sys._getframe(2))  # past the gate
         if self._inside:  # the model calls itself
             return inner(*args, **kwargs)
-        if self._training is not None and self.model.training is not self._training:
+        if self.model.training is self._but:
             self.passed_over += 1
             return inner(*args, **kwargs)
-        step = self.passes
-        self.passes = step + 1
-        if step % self.every:
+        if self._gate.lets_by():  # the gate itself leaves another thread's to this place
             return inner(*args, **kwargs)
-        if in_compiled_code():
-            raise RuntimeError(NOT_COMPILED)
-        if why := blind():
-            self._blind[why] += 1
-            return inner(*args, **kwargs)
-        self.watched += 1
-        self.calls.clear()
+        self.step = self._gate.look()
         self._inside = True
         try:
+            if why := blind():
+                self._blind[why] += 1
+                return inner(*args, **kwargs)
+            self.watched += 1
+            self.calls.clear()
             if self._apart is not None:
                 return self._apart.run(inner, args, kwargs)
             self._eyes.layout.clear()
@@ -298,6 +296,7 @@ class Watch:
                 return inner(*args, **kwargs)
         finally:
             self._inside = False
+            self._gate.let_by(self.every - 1)
 
     def _module(
         self, module: nn.Module, slope: Slope | None, inner: Callable, *args: Any, **kwargs: Any
@@ -319,7 +318,7 @@ class Watch:
             self.sites[name] = self._new(name, sight)
         site = self.sites[name]
         if site is not None:
-            site.look(sight, self.passes - 1)
+            site.look(sight, self.step)
 
     def _new(self, name: str, sight: Sight) -> Site | None:
         if _matches(name, self.ignore):

@@ -5,26 +5,82 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["NOT_COMPILED", "Forward", "blind", "check_model", "check_replica", "in_compiled_code"]
+__all__ = ["Forward", "Gate", "blind", "check_model", "check_replica"]
 
 _NO_REPLICAS = (
     "DataParallel runs copies of a model in threads, which a watch cannot follow; use "
     "DistributedDataParallel, or watch the model on one device"
 )
 
-NOT_COMPILED = (
+_NOT_COMPILED = (
     "this model runs inside torch.compile, whose graphs show no activations; watch and run the "
     "original module (model._orig_mod), which has the same parameters"
 )
 
 _COMPILING = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", lambda: None)
 """What torch.compile would do with the next frame; a callable while compiled code runs."""
+
+
+class Gate:
+    """Counts the forward passes of a model: it lets some by, and has the next one looked at.
+
+    A pass that is let by comes after a whole training step, when little of this is left in the
+    caches: each thing that it reads costs more than in a loop of its own, so it reads few.
+
+    - `next`: the number of the pass that is looked at next, from 0; `left`: those to let by first
+    """
+
+    __slots__ = ("left", "next")
+
+    def __init__(self) -> None:
+        """The first pass is looked at."""
+        self.next = self.left = 0
+
+    @property
+    def passes(self) -> int:
+        """Forward passes begun so far."""
+        return self.next - self.left
+
+    def look(self) -> int:
+        """A pass is looked at: which one. Until `let_by`, those within it come to the watch too."""
+        step = self.passes
+        self.next, self.left = step + 1, 0
+        return step
+
+    def let_by(self, count: int) -> None:
+        """Look again after `count` more."""
+        self.next += count
+        self.left = count
+
+    def lets_by(self) -> bool:
+        """Whether a pass is one to let by; if so it is counted."""
+        if not self.left:
+            return False
+        self.left -= 1
+        return True
+
+    def handle(self, model: nn.Module, but: bool | None, look: Callable) -> Callable:
+        """handle(inner, ...), which gives look(inner, ...) the passes that are not let by.
+
+        Those of a model whose `training` is `but`, and those of other threads, all go there,
+        uncounted.
+        """
+        attributes, thread = model.__dict__, get_ident()
+
+        def handle(inner: Callable, *args: Any, **kwargs: Any) -> Any:
+            if self.left and attributes["training"] is not but and get_ident() == thread:
+                self.left -= 1
+                return inner(*args, **kwargs)
+            return look(inner, *args, **kwargs)
+
+        return handle
 
 
 class Forward(functools.partial):
@@ -90,13 +146,13 @@ def check_replica(model: nn.Module, frame: FrameType) -> None:
         raise RuntimeError(_NO_REPLICAS)
 
 
-def in_compiled_code() -> bool:
-    """Whether torch.compile is tracing or running what calls this."""
-    return callable(_COMPILING())
-
-
 def blind() -> str:
-    """Why nothing can be counted in a forward pass made now, or ""."""
+    """Why nothing can be counted in a forward pass made now, or "".
+
+    Raises `RuntimeError` while torch.compile is tracing or running what calls this.
+    """
+    if callable(_COMPILING()):
+        raise RuntimeError(_NOT_COMPILED)
     if torch.jit.is_tracing():
         return "torch.jit was tracing"
     if torch._C._functorch.peek_interpreter_stack() is not None:

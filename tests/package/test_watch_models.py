@@ -788,7 +788,8 @@ def test_data_parallel_is_refused():
         watch(nn.Sequential(nn.DataParallel(inner)))
 
 
-def test_a_replica_in_a_thread_is_refused():
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_replica_in_a_thread_is_refused(every):
     """What DataParallel does: a copy of the module's attributes, called in another thread."""
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
     errors = []
@@ -799,15 +800,45 @@ def test_a_replica_in_a_thread_is_refused():
         except RuntimeError as error:
             errors.append(str(error))
 
-    with watch(model) as w:
+    with watch(model, every) as w:
+        model(data(5, 3))
         replica = model._replicate_for_data_parallel()
-        for module in (replica, model):
+        for module in (replica, model, model):
             thread = threading.Thread(target=run, args=(module,))
             thread.start()
             thread.join()
+        model(data(5, 3))
     assert len(errors) == 1
     assert "DataParallel runs copies" in errors[0]
-    assert w.passes == 1
+    assert (w.passes, w.watched) == (4, 4 if every == 1 else 1)
+
+
+def test_a_model_that_calls_itself_makes_one_pass():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x, again=True):
+            h = torch.tanh(self.linear(x))
+            return self(h, again=False) if again else h
+
+    with watch(Twice(), together=["*"]) as w:
+        for _ in range(4):
+            w.model(data(5, 3))
+    assert (w.passes, w.watched) == (4, 4)
+    assert w.report()[":tanh"].whole.n == 40
+
+
+def test_a_pass_that_fails_is_counted_and_the_next_is_let_by():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    with watch(model, 3) as w:
+        with pytest.raises(RuntimeError, match="mat1 and mat2"):
+            model(data(5, 2))
+        for _ in range(3):
+            model(data(5, 3))
+    assert (w.passes, w.watched) == (4, 2)
+    assert w.report()["1"].whole.steps == (3, 3)
 
 
 def test_tracing_and_transforms_run_unwatched():
