@@ -108,7 +108,7 @@ bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pa
 bench-pages: book  ## measure the pages in Chromium: weight of a first view, time to interactive
 	@$(PY) benchmarks/pages.py
 
-bench-watch: $(PACKAGE)  ## measure watching a model (pip install "fastai>=2.8" in .venv compares it)
+bench-watch: $(PACKAGE)  ## measure watching a model, beside other tools where they are installed
 	@$(PY) benchmarks/watch.py
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders

@@ -1,21 +1,24 @@
 """What does watching cost, and what does it find? Beside the bare loop and other tools.
 
 Run with `make bench-watch`. First the price of `mlpinit.watch`: the time of a watched training step
-(forward, backward, SGD) over that of the bare step beside it, for four models. Then four networks
-of 200 units whose dead are known, and what each tool says of them. Within a round the ways run in
-turn, so that a busy machine slows them all; the ratios are what to read.
+(forward, backward, SGD) over that of the bare step beside it, for four models. A round goes back
+and forth between two copies of a model, one of them watched, a few milliseconds each, so that a
+busy machine slows both; the ratios are what to read. Then four networks of 200 units whose dead
+are known, and what each tool says of them.
 
-fastai is compared when it is installed (`pip install "fastai>=2.8"`), and passed over otherwise.
+fastai is compared where it is installed, and passed over otherwise. It brings torchvision, and that
+a torch of its own choice, so give it an environment to itself: `pip install . "fastai>=2.8"`.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -29,35 +32,46 @@ LR = 0.01
 
 @dataclass
 class Task:
-    """A model, one batch for it, and how many steps a round takes."""
+    """A model and batches for it, taken in turn: X, Y (batches, ...).
+
+    - `stint`: steps before it is the other copy's turn; `stints`: turns of each in a round
+    """
 
     model: nn.Module
     X: Tensor
     Y: Tensor
-    steps: int
+    stint: int
+    stints: int
+    at: int = 0
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         """Plain SGD."""
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LR)
 
-    def run(self, steps: int | None = None) -> float:
-        """Seconds a step."""
+    def run(self) -> float:
+        """Seconds that a stint takes."""
         begin = time.perf_counter()
-        for _ in range(steps or self.steps):
+        for _ in range(self.stint):
+            X, Y = self.X[self.at], self.Y[self.at]
+            self.at = (self.at + 1) % len(self.X)
             self.optimizer.zero_grad()
-            logits = self.model(self.X)
-            F.cross_entropy(logits.flatten(0, -2), self.Y.flatten()).backward()
+            logits = self.model(X)
+            F.cross_entropy(logits.flatten(0, -2), Y.flatten()).backward()
             self.optimizer.step()
-        return (time.perf_counter() - begin) / (steps or self.steps)
+        return time.perf_counter() - begin
+
+    def copy(self) -> Task:
+        """Another like it, with a model of its own."""
+        return Task(copy.deepcopy(self.model), self.X, self.Y, self.stint, self.stints)
 
 
 def book_mlp() -> Task:
     g = torch.Generator().manual_seed(0)
     params = init.draw(mlp.Architecture(), init.scaled(0.2, 0.01), generator=g)
     data = corpus.split(corpus.load()).train
-    rows = torch.randint(0, len(data), (32,), generator=g)
-    return Task(mlp.as_module(params), data.X[rows], data.Y[rows], 320)
+    rows = torch.randint(0, len(data), (100, 32), generator=g)
+    return Task(mlp.as_module(params), data.X[rows], data.Y[rows], stint=40, stints=10)
 
 
 def small_cnn() -> Task:
@@ -67,7 +81,8 @@ def small_cnn() -> Task:
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Flatten(),
         nn.Linear(64 * 7 * 7, 10),
     )  # fmt: skip
-    return Task(model, torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,)), 10)
+    X, Y = torch.randn(10, 64, 1, 28, 28), torch.randint(0, 10, (10, 64))
+    return Task(model, X, Y, stint=10, stints=2)
 
 
 class Transformer(nn.Module):
@@ -89,43 +104,45 @@ class Transformer(nn.Module):
 
 
 def small_transformer(activation: str) -> Task:
-    X, Y = torch.randint(0, 50, (2, 32, 32))
-    return Task(Transformer(activation), X, Y, 10)
+    X, Y = torch.randint(0, 50, (2, 10, 32, 32))
+    return Task(Transformer(activation), X, Y, stint=10, stints=2)
 
 
 def price(rounds: int) -> None:
     """The first table: watched steps over bare ones."""
     tasks = {
-        "the book's MLP": book_mlp(),
-        "small CNN": small_cnn(),
-        "small transformer, ReLU": small_transformer("relu"),
-        "small transformer, GELU": small_transformer("gelu"),
+        "the book's MLP": book_mlp,
+        "small CNN": small_cnn,
+        "small transformer, ReLU": lambda: small_transformer("relu"),
+        "small transformer, GELU": lambda: small_transformer("gelu"),
     }
-    head = f"{'model':26s}{'µs a step':>10s}   {'every':>5s}{'times the bare step':>21s}"
-    print(f"{head}{'least':>8s}{'most':>8s}{'kB held':>9s}")
-    for name, task in tasks.items():
-        task.run()
-        ratios: dict[int, list[float]] = {1: [], 10: []}
-        bare: list[float] = []
-        held = {}
-        for _ in range(rounds):
-            for every, found in ratios.items():
-                # Rows of a small layer wait, for up to 40 watched steps, to be counted together.
-                steps = task.steps if every == 1 or task.steps < 40 else task.steps * every // 2
-                before = task.run(steps)
-                with watch(task.model, every) as w:
-                    task.run(max(every + 1, steps))  # settle
-                    watched = task.run(steps)
-                    held[every] = w.nbytes()
-                after = task.run(steps)
-                found.append(watched / ((before + after) / 2))
-                bare.append(before)
-        for every, found in ratios.items():
-            first = f"{name:26s}{statistics.median(bare) * 1e6:10.0f}" if every == 1 else " " * 36
+    print(
+        f"{'model':26s}{'every':>5s}{'µs a bare step':>16s}{'times that':>12s}"
+        f"{'first to third quartile':>25s}{'kB held':>9s}"
+    )
+    for name, make in tasks.items():
+        for every in (1, 10):
+            bare, ratios, held = price_of(make(), every, rounds)
+            low, middle, high = statistics.quantiles(ratios, n=4)
             print(
-                f"{first}   {every:5d}{statistics.median(found):21.3f}"
-                f"{min(found):8.3f}{max(found):8.3f}{held[every] / 1024:9.0f}"
+                f"{name:26s}{every:5d}{bare * 1e6:16.0f}{middle:12.3f}"
+                f"{f'{low:.3f} to {high:.3f}':>25s}{held / 1024:9.0f}"
             )
+
+
+def price_of(task: Task, every: int, rounds: int) -> tuple[float, list[float], int]:
+    """Seconds a bare step takes, each round's watched time over the bare, and the bytes held."""
+    watched = task.copy()
+    bare, ratios = [], []
+    with watch(watched.model, every) as w:
+        for _ in range(rounds + 1):
+            seconds = {id(task): 0.0, id(watched): 0.0}
+            for turn in (task, watched, watched, task) * (task.stints // 2):
+                seconds[id(turn)] += turn.run()
+            bare.append(seconds[id(task)] / (task.stint * task.stints))
+            ratios.append(seconds[id(watched)] / seconds[id(task)])
+        # The first round, in which memory is allocated, does not count.
+        return statistics.median(bare[1:]), ratios[1:], w.nbytes()
 
 
 # Four networks of 200 units, and what is true of them.
@@ -147,6 +164,10 @@ class Patient:
             tanh = isinstance(self.model[3], nn.Tanh)
             live = (1 - z.tanh().square() != 0) if tanh else z > 0
         return set((~live.any(0)).nonzero().flatten().tolist())
+
+    def copy(self) -> Patient:
+        """The same, before its training."""
+        return replace(self, model=copy.deepcopy(self.model))
 
 
 def patients(steps: int) -> Iterator[Patient]:
@@ -280,17 +301,18 @@ def compare(steps: int, rounds: int) -> None:
         ways["fastai Learner, bare"] = fastai_bare, ""
         ways[f"fastai {fastai.__version__} ActivationStats"] = fastai_stats, "fastai Learner, bare"
     except ImportError:
-        print('(fastai is not installed, and not compared: pip install "fastai>=2.8")\n')
+        print("(fastai is not installed here, and not compared)\n")
 
     said: dict[str, dict[str, str]] = {name: {} for name in ways}
     cost: dict[str, list[float]] = {name: [] for name in ways}
     truth = {}
-    for _ in range(rounds):
-        for name, (way, _) in ways.items():
-            for patient in patients(steps):
-                said[name][patient.name], ms = way(patient)
+    for patient in patients(steps):
+        for _ in range(rounds):
+            for name, (way, _) in ways.items():
+                trained = patient.copy()
+                said[name][patient.name], ms = way(trained)
                 cost[name].append(ms)
-                truth[patient.name] = len(patient.dead())
+                truth[patient.name] = len(trained.dead())
     print("Dead in truth (slope 0 on all of 20,000 rows, after training):")
     print("  " + ", ".join(f"{name}: {n}" for name, n in truth.items()) + "\n")
     for name, (_, base) in ways.items():
@@ -306,14 +328,15 @@ def compare(steps: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="of the first table")
+    parser.add_argument("--rounds", type=int, default=40, help="of the first table")
+    parser.add_argument("--compared", type=int, default=7, help="rounds of the second table")
     parser.add_argument("--steps", type=int, default=400, help="of training in the second")
     args = parser.parse_args()
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds\n")
     price(args.rounds)
     print(f"\nFour networks of 200 units, {args.steps} steps of training with 32 rows each\n")
-    compare(args.steps, max(1, args.rounds // 5))
+    compare(args.steps, args.compared)
 
 
 if __name__ == "__main__":
