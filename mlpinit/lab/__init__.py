@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import count
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,17 +44,19 @@ SCRIPTS = (
 # Where it is set, whoever shows the lab loads the script and the style sheet: the book's pages do.
 LOADED_ELSEWHERE = "MLPINIT_LABS_LOADED"
 
-# What may be set: the least and the greatest number, or the words to choose from.
-SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]]] = {
+Allowed = tuple[float, float] | range | Collection[str | bool]
+
+# What may be set: from the least number to the greatest, a range of whole numbers, or words.
+SETTINGS: Mapping[str, Mapping[str, Allowed]] = {
     "mlp-init-lab": {
         "scale": (0.01, 3),
         "kind": {"std", "gain"},
         "bias": (0, 3),
         "activation": {"tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu"},
-        "width": (16, 400),
-        "depth": (1, 10),
-        "layer": (1, 10),
-        "seed": (0, 2**32 - 1),
+        "width": range(16, 401),
+        "depth": range(1, 11),
+        "layer": range(1, 11),
+        "seed": range(2**32),
         "norm": {True, False},
     },
     "mlp-derivative-lab": {
@@ -61,7 +64,7 @@ SETTINGS: Mapping[str, Mapping[str, tuple[float, float] | Collection[str | bool]
         "format": {"float64", "float32", "float16"},
         "formula": {"tanh", "naive"},
     },
-    "mlp-graph-lab": {"step": (0, 8), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
+    "mlp-graph-lab": {"step": range(9), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
 }
 TAGS = (*SETTINGS, "mlp-microscope")
 """The custom elements; what the microscope may be set to, its runs say."""
@@ -192,14 +195,25 @@ def _check(tag: str, name: str, value: object) -> None:
     if name not in known:
         raise ValueError(f"this lab has no setting '{name}'; it has {', '.join(known)}")
     allowed = known[name]
+    if not _fits(value, allowed):
+        raise ValueError(f"{name} is {value!r}; it is to be {_told(allowed)}")
+
+
+def _fits(value: object, allowed: Allowed) -> bool:
+    if isinstance(allowed, range):
+        return isinstance(value, Integral) and not isinstance(value, bool) and value in allowed
     if isinstance(allowed, tuple):
         low, high = allowed
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:
-            raise ValueError(f"{name} is {value!r}; it is to be a number from {low} to {high}")
-    elif value not in allowed:
-        words = ", ".join(sorted(map(repr, allowed)))
-        raise ValueError(f"{name} is {value!r}; it is to be one of {words}")
+        return isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, str | bool) and value in allowed
+
+
+def _told(allowed: Allowed) -> str:
+    if isinstance(allowed, range):
+        return f"a whole number from {allowed[0]} to {allowed[-1]}"
+    if isinstance(allowed, tuple):
+        return f"a number from {allowed[0]} to {allowed[1]}"
+    return f"one of {', '.join(sorted(map(repr, allowed)))}"
 
 
 def _words(value: object) -> str:

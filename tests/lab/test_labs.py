@@ -7,6 +7,7 @@ import subprocess
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 from node_runner import NODE
 
@@ -19,8 +20,10 @@ const { InitLab, DerivativeLab, GraphLab } = globalThis.mlpinitLab;
 const kinds = {
   "mlp-init-lab": InitLab, "mlp-derivative-lab": DerivativeLab, "mlp-graph-lab": GraphLab,
 };
-const told = ({ type, options, limits, min, max }) =>
-  options?.map(([key]) => key) ?? (type === "checkbox" ? [true, false] : limits ?? [min, max]);
+const number = ({ limits, min, max, step, at }) =>
+  ({ ends: limits ?? [min, max], whole: !at && Number.isInteger(step) });
+const told = ({ type, options, ...rest }) =>
+  options?.map(([key]) => key).sort() ?? (type === "checkbox" ? [false, true] : number(rest));
 const of = ({ controls }) => Object.fromEntries(controls.map((one) => [one.name, told(one)]));
 console.log(JSON.stringify(Object.fromEntries(Object.entries(kinds).map(([k, v]) => [k, of(v)]))));
 """
@@ -35,24 +38,31 @@ def test_python_knows_the_settings_that_the_labs_have():
     folder = Path(lab.__file__).parent.as_posix()
     script = CONTROLS % (json.dumps(lab.SCRIPTS), folder)
     printed = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True)
-    theirs = json.loads(printed.stdout)
-    assert ordered(theirs) == ordered(lab.SETTINGS)
-
-
-def ordered(settings):
-    return {
-        tag: {name: sorted(allowed) for name, allowed in of_lab.items()}
-        for tag, of_lab in settings.items()
+    ours = {
+        tag: {name: told(allowed) for name, allowed in of_lab.items()}
+        for tag, of_lab in lab.SETTINGS.items()
     }
+    assert json.loads(printed.stdout) == ours
+
+
+def told(allowed):
+    if isinstance(allowed, tuple | range):
+        return {"ends": [allowed[0], allowed[-1]], "whole": isinstance(allowed, range)}
+    return sorted(allowed)
 
 
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
         (lab.init, {"depht": 2}, "no setting 'depht'; it has scale, kind"),
-        (lab.init, {"depth": 11}, "depth is 11; it is to be a number from 1 to 10"),
-        (lab.init, {"depth": "3"}, "depth is '3'; it is to be a number"),
-        (lab.init, {"norm": 1.5}, "norm is 1.5; it is to be one of False, True"),
+        (lab.init, {"depth": 11}, "depth is 11; it is to be a whole number from 1 to 10"),
+        (lab.init, {"depth": "3"}, "depth is '3'; it is to be a whole number"),
+        (lab.init, {"depth": 2.5}, "depth is 2.5; it is to be a whole number"),
+        (lab.init, {"layer": True}, "layer is True; it is to be a whole number"),
+        (lab.init, {"norm": 1}, "norm is 1; it is to be one of False, True"),
+        (lab.init, {"norm": np.True_}, "norm is .*True.*; it is to be one of False, True"),
+        (lab.init, {"activation": ["tanh"]}, r"activation is \['tanh'\]; it is to be one of 'elu'"),
+        (lab.init, {"scale": [1]}, r"scale is \[1\]; it is to be a number from 0.01 to 3"),
         (lab.init, {"activation": "Tanh"}, "activation is 'Tanh'; it is to be one of 'elu'"),
         (lab.init, {"scale": True}, "scale is True; it is to be a number"),
         (lab.derivative, {"z": float("nan")}, "z is nan; it is to be a number from -400 to 400"),
@@ -62,6 +72,12 @@ def ordered(settings):
 def test_settings_that_a_lab_does_not_have_are_refused(make, settings, message):
     with pytest.raises(ValueError, match=message):
         make(**settings)
+
+
+def test_numpy_s_numbers_are_numbers():
+    given = lab.init(scale=np.float32(0.5), depth=np.int64(3)).element()
+    assert 'scale="0.5"' in given
+    assert 'depth="3"' in given
 
 
 def test_the_microscope_refuses_runs_and_steps_that_are_not_there(run):
