@@ -102,7 +102,7 @@ serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
 bench: $(PACKAGE)  ## measure training against the plain loop
 	@$(PY) benchmarks/training.py
 
-bench-build: $(PACKAGE)  ## measure the book's build: time, memory, weight of pages
+bench-build: $(PACKAGE)  ## measure the book's build: time, weight of pages
 	@$(PY) benchmarks/build.py
 
 bench-pages: book  ## measure the pages in Chromium: weight of a first view, time to interactive

@@ -1,4 +1,4 @@
-"""Measure the book's build on a copy of the project: time, memory of each kernel, weight of pages.
+"""Measure the book's build on a copy of the project: time, and weight of pages.
 
 Run it with `make bench-build`; it needs what `make book` has installed.
 """
@@ -11,46 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import psutil
-
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".git", ".venv", "_build", "conf.py", "__pycache__", "node_modules", ".hypothesis")
-MEGABYTE = 1e6
-
-
-class KernelMemory(threading.Thread):
-    """Watch the kernels below this process and keep each page's peak of resident memory."""
-
-    def __init__(self) -> None:
-        """Watch nothing yet."""
-        super().__init__(daemon=True)
-        self.peak: dict[str, int] = {}
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        """Look twenty times a second until `done` is set."""
-        pages: dict[int, str] = {}
-        while not self.done.wait(0.05):
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    if process.pid not in pages and "ipykernel_launcher" in process.cmdline():
-                        pages[process.pid] = process.environ()["BOOK_PAGE"]
-                    if page := pages.get(process.pid):
-                        self.peak[page] = max(self.peak.get(page, 0), resident_peak(process))
-                except (psutil.Error, KeyError, OSError):
-                    continue
-
-
-def resident_peak(process: psutil.Process) -> int:
-    """Peak of resident memory in bytes: the kernel's own mark on Linux, else the present value."""
-    status = Path(f"/proc/{process.pid}/status")
-    if status.exists() and (mark := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
-        return int(mark[1]) * 1024
-    return process.memory_info().rss
 
 
 def timed_build(project: Path) -> float:
@@ -89,11 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder, "project")
         shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        memory = KernelMemory()
-        memory.start()
         cold = timed_build(project)
-        memory.done.set()
-        memory.join()
         warm = median_of_three(project)
         prose = median_of_three(project, project / "book" / "part1" / "training.md")
         html = project / "_build" / "html"
@@ -104,10 +65,10 @@ def main() -> None:
         print(f"| nothing changed | {warm:.1f} |")
         print(f"| a sentence in a chapter | {prose:.1f} |")
         print(f"\nLargest figure: {largest.stat().st_size / 1000:.0f} kB\n")
-        print("| page | kernel's peak, MB | HTML, kB | pictures, kB |\n|---|---:|---:|---:|")
+        print("| page | HTML, kB | pictures, kB |\n|---|---:|---:|")
         for page, (text, pictures) in weights(html).items():
-            peak = f"{memory.peak[page] / MEGABYTE:.0f}" if page in memory.peak else ""
-            print(f"| {page} | {peak} | {text / 1000:.0f} | {pictures / 1000:.0f} |")
+            print(f"| {page} | {text / 1000:.0f} | {pictures / 1000:.0f} |")
+        print("\nWhat each page's kernel took is on the page 'What was executed'.")
 
 
 if __name__ == "__main__":

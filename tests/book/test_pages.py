@@ -51,6 +51,15 @@ def test_page_of_the_contents_exists_with_one_title(html: Path, document: str) -
     assert len(article(html, document).select("h1")) == 1
 
 
+def test_no_page_takes_a_gigabyte_to_run(html: Path) -> None:
+    rows = article(html, "book/back/execution").select(".execution-times table:first-of-type tr")
+    cells = [[cell.get_text(strip=True) for cell in row.select("th, td")] for row in rows]
+    assert cells[0][3] == "memory, MB"
+    memory = {row[0]: float(row[3]) for row in cells[1:]}
+    assert len(memory) > len(CHAPTERS)
+    assert all(50 < megabytes < 1000 for megabytes in memory.values()), memory
+
+
 def test_chapters_are_numbered_straight_through(html: Path) -> None:
     titles = [article(html, document).h1.get_text() for document in CHAPTERS]
     assert [title.split(".")[0] for title in titles] == [str(n + 1) for n in range(len(CHAPTERS))]

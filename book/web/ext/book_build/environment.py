@@ -13,6 +13,8 @@ KERNEL_ENVIRONMENT = {
     # The date in an SVG's metadata.
     "SOURCE_DATE_EPOCH": "0",
     "TQDM_DISABLE": "1",
+    # What a kernel would set itself, if matplotlib were not imported before it starts: see warm.py.
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     # Pages load the labs' script and style sheet themselves, once for all labs; see labs.py.
     "MLPINIT_LABS_LOADED": "1",
     # This environment's kernel, whatever the user has installed.

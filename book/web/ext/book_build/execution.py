@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -82,18 +83,25 @@ def hash_what_runs() -> None:
 
 @dataclass
 class Page:
-    """A page with cells that are not in the cache yet."""
+    """A page with cells that are not in the cache yet.
+
+    - `seconds`, `memory`: what its run took; of memory the kernel's peak after any cell, in bytes
+    """
 
     docname: str
     path: Path
     notebook: NotebookNode
     read_fmt: dict[str, Any] | None
     seconds: float = 0.0
+    memory: int = 0
     client: Any = field(default=None, repr=False)
 
     def run(self, timeout: int) -> Page:
         """Execute the cells in a kernel of their own, in the page's folder."""
-        from nbclient import NotebookClient  # noqa: PLC0415 (half a second, seldom needed)
+        # Half a second, seldom needed.
+        from nbclient import NotebookClient  # noqa: PLC0415
+
+        from book_build.warm import use_warm_kernel  # noqa: PLC0415
 
         resources = {"metadata": {"path": str(self.path.parent)}}
         start = time.perf_counter()
@@ -103,16 +111,34 @@ class Page:
             resources=resources,
             record_timing=False,
             extra_arguments=["--log-level=40"],  # a kernel's notes to itself stay off the terminal
+            on_cell_executed=self.note_memory,
         )
-        # The page's name is there for whoever looks at the running kernels: benchmarks/build.py.
-        self.client.execute(env={**os.environ, "BOOK_PAGE": self.docname})
+        use_warm_kernel(self.client)
+        self.client.execute()
         self.seconds = time.perf_counter() - start
         return self
+
+    def note_memory(self, **_cell: Any) -> None:
+        """Look how much the kernel has had at most."""
+        self.memory = max(self.memory, resident_peak(self.client.km.provisioner.pid))
 
     def stop(self) -> None:
         """Kill the kernel, which ends `run` in its thread."""
         with suppress(Exception):
             os.kill(self.client.km.provisioner.pid, 9)
+
+
+def resident_peak(pid: int) -> int:
+    """Return the most memory that a process has had, in bytes; off Linux what it has now."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        if mark := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(mark[1]) * 1024
+    import psutil  # noqa: PLC0415 (seldom needed)
+
+    with suppress(psutil.Error):
+        return psutil.Process(pid).memory_info().rss
+    return 0
 
 
 def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
@@ -160,6 +186,7 @@ def note_runs(env: BuildEnvironment, cache: Any, docnames: list[str], pages: lis
             "key": record.hashkey,
             "created": f"{record.created:%Y-%m-%d %H:%M}",
             "seconds": data.get("execution_seconds", 0.0),
+            "memory": data.get("memory", 0),
             "machine": data.get("machine", {}),
         }
     env.book_runs = runs
@@ -241,7 +268,7 @@ def store(cache: Any, page: Page) -> None:
     """Keep the executed cells where MyST-NB will look for them."""
     from jupyter_cache.base import CacheBundleIn  # noqa: PLC0415
 
-    data = {"execution_seconds": page.seconds, "machine": machine()}
+    data = {"execution_seconds": page.seconds, "memory": page.memory, "machine": machine()}
     bundle = CacheBundleIn(page.notebook, str(page.path), data=data)
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 

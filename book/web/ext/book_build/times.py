@@ -1,4 +1,4 @@
-"""`{execution-times}`: when each page ran, how long, where, from the records of the kept runs.
+"""`{execution-times}`: when each page ran, how long, with what, from the records of the kept runs.
 
 The record of a run is made when it runs, so that a page from the cache shows the day of its run
 and not of the build.
@@ -41,16 +41,18 @@ def in_order(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
 
 
 def pages_table(runs: dict[str, dict[str, Any]]) -> list[str]:
-    """Return a row for each page, and their sum."""
+    """Return a row for each page, and one for all: the sum of the times, the most memory."""
     total = sum(run["seconds"] for run in runs.values())
+    most = max((run["memory"] for run in runs.values()), default=0)
     return [
-        "| page | executed (UTC) | seconds |",
-        "|---|---|---:|",
+        "| page | executed (UTC) | seconds | memory, MB |",
+        "|---|---|---:|---:|",
         *(
-            f"| {{doc}}`/{name}` | {run['created']} | {run['seconds']:.1f} |"
+            f"| {{doc}}`/{name}` | {run['created']} | {run['seconds']:.1f} "
+            f"| {run['memory'] / 1e6:.0f} |"
             for name, run in runs.items()
         ),
-        f"| **all {len(runs)} pages** | | **{total:.1f}** |",
+        f"| **all {len(runs)} pages** | | **{total:.1f}** | **{most / 1e6:.0f}** |",
     ]
 
 
