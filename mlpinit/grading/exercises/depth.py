@@ -92,7 +92,8 @@ SIZES = Exercise(
         "On the right f² = z², on the left f² = slope² z²: the mean square is (1 + slope²) q / 2.",
         "The first is gain² · mean_square + bias_std²; each next one follows from the last.",
     ),
-    teaches="Where f is a straight line on either side, a layer is a straight line for q.",
+    teaches="Where f is a straight line on either side, a layer is a straight line for q. It stays "
+    "put at a gain of √(2 / (1 + a²)), and ReLU's √2 is the case a = 0.",
 )
 
 

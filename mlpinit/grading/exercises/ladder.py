@@ -235,7 +235,8 @@ BAND = Exercise(
         "Cut off what fills no block, then give the steps two axes: (seeds, blocks, block).",
         "Average over the last axis; only then take mean and standard deviation over the seeds.",
     ),
-    teaches="The band says how seeds differ; the noise of single steps is averaged away first.",
+    teaches="The band says how seeds differ; the noise of single steps is averaged away first. The "
+    "band of `plots.loss_curve` is that noise, within one run.",
 )
 
 EXERCISES = (INTERVAL, BAND)
