@@ -102,7 +102,7 @@ def recycle(
     weights: float | Scheme | None = None,
     tolerance: float | None = None,
 ) -> Recycling:
-    """Start dead units anew, in place, without changing what the model computes.
+    """Start dead units anew, in place, without changing what the model computes in evaluation.
 
     For unit j with the constant answer c_j, with W (out, in) as PyTorch stores it:
 
@@ -113,7 +113,8 @@ def recycle(
     unit: scale 1, shift 0, running mean 0 and variance 1.
 
     - `model`: any module that torch.fx can trace, changed in place, so that training goes on
-    - `dead`: site name → unit indices, as `watch` reports them (`mlpinit.sites` names sites)
+    - `dead`: site name → unit indices, as `watch` reports them, or a mask (units,) of bools
+      (`mlpinit.sites` names sites)
     - `data`: a batch (a tensor, or a tuple of the forward's arguments), or batches that can be
       walked more than once, such as a DataLoader. The units' constants are their means over it
     - `generator`: draws the incoming weights, site by site in the order of the forward pass, units
@@ -130,8 +131,9 @@ def recycle(
     Everything is checked, and the change of the outputs measured, before the first write. Raises
     `ValueError` for a unit or site that does not exist, one that cannot be followed or whose
     neighbours are shared (`sites.SiteError`), a constant that has no bias to go to, an optimiser of
-    another model or of unknown state, and an output that would move by more than `tolerance`: such
-    units are not constant on the data.
+    another model or of unknown state, and an output that would move by more than `tolerance`: then
+    a unit is listened to and not constant on the data. The outputs are those of evaluation mode; in
+    training a dropout between the unit and its reader scales what was folded as it scales units.
 
     Source: Sokar, Agarwal, Castro & Evci, "The Dormant Neuron Phenomenon in Deep Reinforcement
     Learning" (2023), algorithm 1, without the folding, which units stuck elsewhere than at 0 need;

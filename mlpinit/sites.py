@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, fx, nn
@@ -43,7 +44,8 @@ __all__ = [
     "trace",
 ]
 
-Dead = Mapping[str, Iterable[int]]
+Dead = Mapping[str, Iterable[int] | Tensor]
+"""Site name → units: their indices, or a mask (units,) of bools, as a tensor or NumPy has it."""
 
 
 class SiteError(ValueError):
@@ -280,23 +282,31 @@ class Map:
 
     def checked(self, dead: Dead) -> dict[str, list[int]]:
         """The units of each site that loses any, sorted and without repeats."""
-        found: dict[str, list[int]] = {}
+        if not isinstance(dead, Mapping):
+            kind = type(dead).__name__
+            raise TypeError(f"dead is a {kind}; wanted {{site: units}}, as a report's dead() gives")
+        found: dict[str, set[int]] = defaultdict(set)
         for name, units in dead.items():
             # A function's in-place form has the same site: ":relu_" is ":relu".
             site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
-            if chosen := self._check_units(site, [*found.get(site, ()), *units]):
-                found[site] = chosen
-        return found
+            found[site] |= self._indices(site, units)
+        return {site: sorted(units) for site, units in found.items() if units}
 
-    def _check_units(self, site: str, units: list[int]) -> list[int]:
+    def _indices(self, site: str, units: Iterable[int] | Tensor) -> set[int]:
         if site not in self.sites:
             known = ", ".join(map(repr, self.sites)) or "none"
             raise ValueError(f"there is no site {site!r} in the traced forward; there are {known}")
         n = self.n_units(site)
-        wrong = [u for u in units if isinstance(u, bool) or operator.index(u) not in range(n)]
-        if wrong:
-            raise ValueError(f"site {site!r} has units 0 to {n - 1}; there is no {wrong[0]!r}")
-        return sorted({int(u) for u in units})
+        if str(getattr(units, "dtype", "")) in ("torch.bool", "bool"):
+            return _set_in(torch.as_tensor(units), n, site)
+        if not isinstance(units, Iterable) or isinstance(units, str):
+            raise TypeError(f"the units of site {site!r} are {units!r}; wanted several, as [5]")
+        for unit in units:
+            if not isinstance(unit, SupportsIndex) or isinstance(unit, bool):
+                raise TypeError(f"{unit!r} is no index of a unit of site {site!r}")
+            if operator.index(unit) not in range(n):
+                raise ValueError(f"site {site!r} has units 0 to {n - 1}; there is no {unit!r}")
+        return {operator.index(unit) for unit in units}
 
     def n_units(self, site: str) -> int:
         """How many units a site has."""
@@ -351,6 +361,13 @@ class Map:
                 f"module {node.target!r} is a convolution in {module.groups} groups, whose "
                 "channels cannot be changed one by one"
             )
+
+
+def _set_in(mask: Tensor, n: int, site: str) -> set[int]:
+    """The units that a mask has set."""
+    if mask.shape != (n,):
+        raise ValueError(f"the mask of site {site!r} is {tuple(mask.shape)}; it has {n} units")
+    return set(mask.nonzero().flatten().tolist())
 
 
 def unit_axis(plan: Map, layer: Node) -> int:

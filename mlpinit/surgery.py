@@ -86,7 +86,7 @@ def remove(
 
     - `model`: any module that torch.fx can trace. It is not changed
     - `dead`: site → units, as `sites(model)` names the sites; indices count along the last axis
-      after a Linear layer and along the channels after a convolution
+      after a Linear layer and along the channels after a convolution. A mask (units,) will do
     - `data`: a batch of inputs (a tensor, or a tuple of just the forward's arguments), or an
       iterable of batches that can be walked more than once, such as a list or a DataLoader. Of a
       batch (x, y) in it as many items are passed on as the forward requires. They are moved to the

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,33 @@ def plan(model, x):
     graph = trace(model.eval())
     batches = Batches(x, graph, model)
     return Map(model, graph, next(iter(batches))), batches
+
+
+@pytest.mark.parametrize("of", [torch.tensor, np.array, list], ids=["torch", "numpy", "list"])
+def test_units_are_told_by_indices_or_by_a_mask(of):
+    chosen, _ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
+    assert chosen.checked({"1": of([5, 0, 5])}) == {"1": [0, 5]}
+    assert chosen.checked({"1": of([])}) == {}
+    if of is not list:
+        mask = of([unit in (0, 1, 5) for unit in range(8)])
+        assert chosen.checked({"1": mask}) == {"1": [0, 1, 5]}
+        assert chosen.checked({"1": mask & ~mask}) == {}
+        with pytest.raises(ValueError, match=r"the mask of site '1' is \(7,\); it has 8 units"):
+            chosen.checked({"1": mask[:7]})
+
+
+def test_what_tells_no_units_is_refused():
+    chosen, _ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
+    for dead in ([5], torch.ones(8, dtype=torch.bool)):
+        with pytest.raises(
+            TypeError, match=r"wanted \{site: units\}, as a report's dead\(\) gives"
+        ):
+            chosen.checked(dead)
+    for units in (5, True, "5", None):
+        with pytest.raises(TypeError, match=f"the units of site '1' are {units!r}; wanted several"):
+            chosen.checked({"1": units})
+    with pytest.raises(TypeError, match="True is no index"):
+        chosen.checked({"1": [True, False]})
 
 
 class Shapes(nn.Module):

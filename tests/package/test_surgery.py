@@ -576,11 +576,12 @@ def test_bad_arguments():
         ValueError, match="there is no site '7' in the traced forward; there are '1'"
     ):
         remove(net, {"7": [0]}, x)
-    for unit in (8, -1, True):
+    for unit in (8, -1):
         with pytest.raises(ValueError, match="site '1' has units 0 to 7; there is no"):
             remove(net, {"1": [unit]}, x)
-    with pytest.raises(TypeError):
-        remove(net, {"1": [0.5]}, x)
+    for unit in (0.5, True, "a", None):
+        with pytest.raises(TypeError, match=f"{unit!r} is no index of a unit of site '1'"):
+            remove(net, {"1": [unit]}, x)
     with pytest.raises(RemovalError, match="all 8 units of site '1' are to go"):
         remove(net, {"1": range(8)}, x)
     with pytest.raises(ValueError, match="walked more than once"):
