@@ -32,6 +32,7 @@ def audit(
     ignore: Iterable[str] = (),
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
+    batch_axis: int = 0,
 ) -> Report:
     """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
 
@@ -46,7 +47,8 @@ def audit(
     is hard-dead if its slope is exactly 0 on every row. For data like it, n rows without a live
     one bound the live rate at about 3/n. Mean |h| is counted too, and so Sokar's dormancy score.
 
-    Raises `ValueError` for an empty data set, and whatever `watch` raises.
+    Raises `ValueError` for an empty data set, `TypeError` for a tuple of inputs and targets, and
+    whatever `watch` raises.
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> with torch.no_grad():
@@ -62,9 +64,15 @@ def audit(
         ignore=ignore,
         together=together,
         axes=axes,
+        batch_axis=batch_axis,
         sizes=True,
         data_set=True,
     )
+    if isinstance(loader, tuple) and _unlike(loader):
+        raise TypeError(
+            "loader is a tuple of tensors that are unlike: inputs and targets? wanted batches, as "
+            "a DataLoader or a list has them, or the tensor of all inputs alone: audit(model, X)"
+        )
     batches = loader.split(BATCH) if isinstance(loader, Tensor) else loader
     device = next((p.device for p in chain(model.parameters(), model.buffers())), None)
     bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
@@ -73,7 +81,16 @@ def audit(
             (call or _call)(model, _moved(batch, device))
     if not watch.passes:
         raise ValueError("the data set is empty: no batch came, and so nothing was run")
+    seen = [site for site in watch.sites.values() if site is not None and not site.meta]
+    if seen and all(site.empty for site in seen):
+        raise ValueError(f"the data set is empty: {watch.passes:,} batches came without a row")
     return watch.report()
+
+
+def _unlike(loader: tuple) -> bool:
+    """Whether these tensors cannot all be batches of the same inputs."""
+    kinds = {(x.dtype, x.shape[1:]) for x in loader if isinstance(x, Tensor)}
+    return len(kinds) > 1
 
 
 def _call(model: nn.Module, batch: Any) -> Any:

@@ -27,7 +27,7 @@ from mlpinit.watch.kinds import (
     kind_of,
     recurrent_kind,
 )
-from mlpinit.watch.layout import Layout, deciding_functions
+from mlpinit.watch.layout import Layout, deciding_functions, moving_functions
 
 __all__ = ["Eyes", "Names", "Sight"]
 
@@ -138,6 +138,8 @@ class Eyes(TorchFunctionMode):
         self.looks: dict[Callable, Callable] = {}
         for function, channel in deciding_functions():
             self.looks[function] = partial(self._layer, channel)
+        for function in moving_functions():
+            self.looks[function] = self._moved
         for function, name in function_names().items():
             self.looks[function] = partial(self._activation, name, _in_place(function))
         for name in _RECURRENT:
@@ -159,6 +161,11 @@ class Eyes(TorchFunctionMode):
         out = func(*args, **kwargs)
         if isinstance(out, Tensor):
             self.layout.note(out, channel)
+        return out
+
+    def _moved(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        out = func(*args, **kwargs)
+        self.layout.follow(func, args, kwargs, out)
         return out
 
     def _activation(

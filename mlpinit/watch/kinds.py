@@ -55,6 +55,7 @@ class Kind:
     - `max_slope`: the largest |f'| there is
     - `left`, `right`: whether f' tends to 0 as z goes to minus or plus infinity
     - `fires`: whether f tends to 0 on the left, so that a unit can be said to fire or not
+    - `rests`: whether f' is 0 just left of 0 already, as a ReLU's is
     - `steps`: whether f' takes no values but 0 and 1, and is 1 exactly where h > 0
     - `f`: the function where the extremes of h follow from those of z: both of them of a function
       that never falls, the largest of one with a single `valley`
@@ -70,6 +71,7 @@ class Kind:
     left: bool = True
     right: bool = True
     fires: bool = False
+    rests: bool = False
     steps: bool = False
     f: Call | None = None
     valley: bool = False
@@ -87,7 +89,8 @@ class Kind:
 def function_names() -> dict[Callable, str]:
     """Every function and tensor method that is an activation → its name without underscore."""
     places = (F, torch, torch.Tensor, torch._C._nn, torch._C._VariableFunctions)
-    found: dict[Callable, str] = {F.logsigmoid: "logsigmoid"}
+    found: dict[Callable, str] = {F.logsigmoid: "logsigmoid", torch.special.expit: "sigmoid"}
+    found[F.glu] = "glu"  # two numbers make one: it is met only to say that it is not seen
     for name in ACTIVATION_FUNCTIONS:
         for place in places:
             for spelling in (name, f"{name}_", f"_{name}"):
@@ -131,7 +134,7 @@ def recurrent_kind(name: str) -> Kind:
             known = _PLAIN[plain]
             return Kind(
                 f"rnn {plain}", known.slope, right=known.right, fires=known.fires,
-                steps=known.steps, signed=known.signed,
+                rests=known.rests, steps=known.steps, signed=known.signed,
             )  # fmt: skip
     return Kind(name.removesuffix("_cell"), None)
 
@@ -164,24 +167,26 @@ def applied(call: Call, args: Sequence, kwargs: Mapping[str, Any], z: Tensor) ->
 def _measured(name: str, slope: Callable, f: Call, device: torch.device) -> Kind:
     """A kind whose largest slope and tails are read off a grid."""
     try:
-        steepest, left, right, floor = _shape(slope, f, device)
+        steepest, left, right, near, floor = _shape(slope, f, device)
     except (RuntimeError, TypeError, ValueError):  # takes no plain vector: its tails are unknown
         return Kind(name, slope, left=False, right=False)
     known = activations.ACTIVATIONS.get(name)
     if known is not None and math.isclose(known.max_slope, steepest, rel_tol=1e-4):
         steepest = known.max_slope
     tails = [tail <= 1e-6 * steepest for tail in (left, right)]
-    return Kind(name, slope, steepest, *tails, fires=tails[0] and floor < 1e-6)
+    fires = tails[0] and floor < 1e-6
+    return Kind(name, slope, steepest, *tails, fires=fires, rests=fires and near == 0)
 
 
-def _shape(slope: Callable, f: Call, device: torch.device) -> tuple[float, float, float, float]:
-    """The largest |f'|, the largest far to the left and far to the right, and |f| far left."""
+def _shape(slope: Callable, f: Call, device: torch.device) -> tuple[float, ...]:
+    """The largest |f'|; those far to the left, far to the right and near 0; and |f| far left."""
     on = {"device": "cpu" if device.type == "meta" else device, "dtype": torch.float64}
     with torch.inference_mode(False):
         grid = torch.linspace(-20, 20, 40_001, **on)
         far = torch.tensor([1e6, 1e6 + 1, 1e6 + 2], **on)  # more than one: a sine is periodic
+        near = torch.tensor([-0.25, -0.125], **on)
     with torch.no_grad():
-        largest = (slope(z, f(z), f, None).abs().amax().item() for z in (grid, -far, far))
+        largest = (slope(z, f(z), f, None).abs().amax().item() for z in (grid, -far, far, near))
         return *largest, f(-far).abs().amax().item()
 
 
@@ -238,7 +243,9 @@ _PLAIN = {
     "sigmoid": Kind(
         "sigmoid", _sigmoid, max_slope=0.25, f=torch.sigmoid, signed=False, from_h=True
     ),
-    "relu": Kind("relu", _relu, right=False, fires=True, steps=True, f=torch.relu, signed=False),
+    "relu": Kind(
+        "relu", _relu, right=False, fires=True, rests=True, steps=True, f=torch.relu, signed=False
+    ),
 }
 _SLOPES = {
     "gelu": _backward("gelu", approximate="none"),

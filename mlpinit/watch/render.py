@@ -29,7 +29,7 @@ def text(report: Report) -> str:
         lines.append(f"{names[name]:{wide}}  {site.activation:{deep}}  {_line(site)}")
     groups = list(_groups(report))
     if groups:
-        lines += ["", f"{_heading(groups)}:"]
+        lines += ["", f"{_heading(report, groups)}:"]
     for name, units, verdict, why in groups[:MOST]:
         lines.append(f"{_short(name)} [{_spans(units)}] {verdict}: {why}")
     if len(groups) > MOST:
@@ -69,7 +69,7 @@ def html(report: Report) -> str:
     ]
     groups = list(_groups(report))
     if groups:
-        parts.append(f"<table {table}><caption {caption}>{_heading(groups)}</caption>")
+        parts.append(f"<table {table}><caption {caption}>{_heading(report, groups)}</caption>")
         heads = ("site", "units", "verdict", "evidence")
         head = "".join(f'<th scope="col" {left}>{h}</th>' for h in heads)
         parts.append(f"<thead><tr>{head}</tr></thead>")
@@ -148,9 +148,12 @@ def _groups(report: Report) -> Iterator[tuple[str, list[int], str, str]]:
             yield name, [unit], site.verdicts[unit], site.evidence(unit)
 
 
-def _heading(groups: list[tuple[str, list[int], str, str]]) -> str:
-    bad = groups[0][2] in WORST[:5]
-    return "The units to look at" if bad else "The flattest units, all of them live"
+def _heading(report: Report, groups: list[tuple[str, list[int], str, str]]) -> str:
+    if groups[0][2] in WORST[:5]:
+        return "The units to look at"
+    if set(report.counts()) <= set(WORST[5:]):
+        return "The flattest units, all of them live"
+    return "The flattest of the units known to live"
 
 
 def _notes(report: Report) -> Iterator[str]:

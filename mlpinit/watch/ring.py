@@ -221,10 +221,17 @@ class Ring:
         return plan
 
     def refer(self, mean: Tensor, variance: Tensor) -> None:
-        """Count deviations from a recent mean (units,), or from 0 where that does, from now on."""
-        small = (mean * mean <= SMALL * variance).all
+        """Count deviations from a recent mean (units,), or from 0 where that does, from now on.
+
+        A unit whose mean was an infinity or a NaN keeps its reference, or later rows were lost too.
+        """
+        finite = mean.isfinite() & variance.isfinite()
+        small = (mean * mean <= SMALL * variance).logical_or_(~finite).all
         self.centred = self.device.type != "cpu" or not small()
-        self.reference.copy_(mean) if self.centred else self.reference.zero_()
+        if self.centred:
+            self.reference.copy_(torch.where(finite, mean, self.reference))
+        else:
+            self.reference.zero_()
         for plan in self.plans.values():
             plan.refer(self.reference)
 

@@ -31,14 +31,25 @@ class Site:
     """Running figures of one site.
 
     - `axis`: that of the units, from the front, as the first forward pass showed it
+    - `batch_axis`: that of the examples, where the units are the last of three axes or more
+    - `counted`: examples that the present forward pass has shown here
     """
 
     def __init__(
-        self, name: str, sight: Sight, axis: int, *, window: int, sizes: bool, scratch: Scratch
+        self,
+        name: str,
+        sight: Sight,
+        axis: int,
+        *,
+        batch_axis: int,
+        window: int,
+        sizes: bool,
+        scratch: Scratch,
     ) -> None:
         """Set up for activations like those of `sight`."""
         h = sight.h
         self.name, self.note, self.skipped = name, sight.note, 0
+        self.batch_axis, self.counted = batch_axis, 0
         self.from_end = h.ndim - axis
         self.planes = self.from_end > 1
         self.meta = h.device.type == "meta"
@@ -59,23 +70,38 @@ class Site:
         """Bytes held."""
         return self.ring.nbytes() + self.windows.nbytes()
 
-    def look(self, sight: Sight, step: int) -> None:
-        """Count one application. Activations of another width than the first are passed over."""
+    @property
+    def empty(self) -> bool:
+        """Whether no row has been seen."""
+        return self.ring.fresh
+
+    def look(self, sight: Sight, step: int, *, again: bool = False) -> None:
+        """Count one application. Activations of another width than the first are passed over.
+
+        `again`: it is a further one of the same forward pass. Its rows are more of the same
+        examples, as those of a recurrent cell's next time step are.
+        """
         h = sight.h
         if self.meta or not h.numel():
             return
         if h.ndim and (h.ndim < self.from_end or h.size(-self.from_end) != self.ring.units):
             self.skipped += 1
             return
-        examples = sight.examples
-        if examples is None:
-            examples = h.size(0) if h.ndim > self.from_end else 1
+        examples = self._examples(h) if sight.examples is None else sight.examples
+        counted = self.counted if again else 0
+        self.counted = max(examples, counted)
         ring = self.ring
         h = self._flat(h.detach())
         z = h if sight.z is None else self._flat(sight.z.detach())
         windows = self.windows
-        ring.add(z, h, sight.f, examples=examples, step=step, flush=windows.flush)
+        more = self.counted - counted
+        ring.add(z, h, sight.f, examples=more, step=step, flush=windows.flush)
         windows.advance()
+
+    def _examples(self, h: Tensor) -> int:
+        if h.ndim <= self.from_end:
+            return 1
+        return h.size(self.batch_axis if h.ndim > 2 and self.from_end == 1 else 0)
 
     def quick(self, z: Tensor, h: Tensor, step: int) -> bool:
         """`look` for rows that need no looking at: those that can wait with the last ones."""
@@ -83,7 +109,8 @@ class Site:
         waiting = ring.waiting
         if not waiting.fits(z, h):
             return False
-        waiting.put(ring, z, h, waiting.shape[0], step)
+        self.counted = waiting.shape[0]
+        waiting.put(ring, z, h, self.counted, step)
         self.windows.advance()
         return True
 

@@ -26,7 +26,8 @@ MOSTLY = 0.5
 VERDICTS = {
     "live": "at least one row has a slope of 2% of the function's largest or more",
     "mostly saturated": "live, but flat on more than half of the rows; said of functions that "
-    "saturate on both sides, as tanh: a ReLU that rests half of the time is in its normal state",
+    "saturate on both sides, as tanh: a ReLU that rests half of the time is in its normal state, "
+    "and so is a ReLU6",
     "flat": "flat on every row of a function whose slope does not tend to 0, as leaky ReLU's left: "
     "it learns slowly and is not dead",
     "never fired": "at most 0 on every row, with slopes that are not flat: said of units that "
@@ -34,11 +35,11 @@ VERDICTS = {
     "soft-dead": "the slope is under 2% of the function's largest on every row, of a function "
     "whose slope tends to 0 there",
     "hard-dead": "the slope is exactly 0 on every row: no gradient reaches the incoming weights",
-    "too few rows": "nothing live seen, on too few examples to say more",
+    "too few examples": "nothing live seen, on too few examples to say more",
     "slope not seen": "the slope is hidden inside a fused layer, as an LSTM's gates are",
     "not finite": "an infinity or a NaN was met",
 }
-"""What each verdict says. A unit has one; where several fit, the last but for "too few rows"."""
+"""What each verdict says. A unit has one: the last that fits, "too few examples" apart."""
 
 DEAD = {"hard": ("hard-dead",), "soft": ("soft-dead", "hard-dead")}
 """The verdicts that `Report.dead` lists."""
@@ -56,14 +57,14 @@ def verdicts(figures: Figures, kind: Kind, enough: int = ENOUGH) -> tuple[str, .
         put("slope not seen", torch.ones_like(code, dtype=torch.bool))
     else:
         flat = figures.flat_share == 1
-        if kind.left and kind.right:
+        if kind.left and kind.right and not kind.rests:
             put("mostly saturated", figures.flat_share > MOSTLY)
         if kind.fires:
             put("never fired", figures.largest <= 0)
         put("soft-dead" if kind.saturates else "flat", flat)
         put("hard-dead", figures.largest_slope == 0)
         if figures.examples < enough:
-            put("too few rows", code > names.index("mostly saturated"))
+            put("too few examples", code > names.index("mostly saturated"))
     finite = figures.mean.isfinite() & figures.std.isfinite()
     put("not finite", ~finite)
     return tuple(names[c] for c in code.tolist())

@@ -51,6 +51,7 @@ def watch(
     ignore: Iterable[str] = (),
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
+    batch_axis: int = 0,
 ) -> Watch:
     """Watch the units of `model` in a `with` block.
 
@@ -71,20 +72,24 @@ def watch(
       called at every step of a loop. Without it, the calls of one forward pass are sites of
       their own, "act", "act#2"
     - `axes`: {pattern: axis of the units} where it is neither the last, nor a convolution's channel
+    - `batch_axis`: the axis of the examples in (..., units) of three axes or more; 1 for a
+      transformer that is handed (tokens, batch, units), as torch's own is by default
 
     A verdict speaks of the latest `window` to twice as many examples. The parameters moved while
     they went by, so the bound on the live rate is for its mean over those steps. Examples are
-    counted along the batch axis, rows are counted in all: the positions of one image are no
-    independent draws, and a bound on their live rate rests on the examples.
+    counted along the batch axis, once a forward pass, and rows in all: the positions of one image
+    and the time steps of one sequence are no independent draws, and a bound on their live rate
+    rests on the examples.
 
     What is watched: every torch function and method that is an activation, in any module's
     forward, in place or not; plain RNNs and RNN cells by h (of several layers the last). What is
     not: an LSTM's or GRU's gates (h is shown, without a verdict), `torch.clamp`, `torch.where` and
     formulas written out, activations inside scripted modules, attention's softmax, and whatever
-    runs outside model(x). A unit is told by the last axis, or axis 1 after a convolution; a layout
-    that was transposed by hand may need `axes`. `nn.TransformerEncoderLayer`'s fused path shows
-    no activations, so that a watched forward pass in evaluation mode takes the plain path: equal
-    to rounding, not bit for bit. Everything else is computed as ever, bit for bit.
+    runs outside model(x). A unit is told by the last axis, or axis 1 after a convolution, and
+    followed through a transpose; after a reshape it may need `axes`, and the report says where it
+    might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
+    so that a watched forward pass in evaluation mode takes the plain ones: equal to rounding, not
+    bit for bit. Everything else is computed as ever, bit for bit.
 
     What is held is a few dozen numbers a unit, and working memory of a fixed size, given back at
     the end of the block: of small layers it holds the latest rows, up to 2 MB a site and 32 MB in
@@ -112,6 +117,7 @@ def watch(
         ignore=tuple(ignore),
         together=tuple(together),
         axes=axes or {},
+        batch_axis=batch_axis,
     )
 
 
@@ -134,6 +140,7 @@ class Watch:
         ignore: Iterable[str] = (),
         together: Iterable[str] = (),
         axes: Mapping[str, int] | None = None,
+        batch_axis: int = 0,
         sizes: bool = False,
         data_set: bool = False,
     ) -> None:
@@ -142,10 +149,18 @@ class Watch:
         for name, value in (("every", every), ("window", window), ("enough", enough)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}; wanted a whole number from 1 up")
+        if window < enough:
+            raise ValueError(
+                f"window is {window:,} examples and enough is {enough:,}: no window could tell a "
+                "death; make the window larger, or enough smaller"
+            )
+        if batch_axis not in (0, 1):
+            raise ValueError(f"batch_axis is {batch_axis!r}; wanted 0 or 1")
         if phase not in PHASES:
             raise ValueError(f"phase is {phase!r}; choose one of {', '.join(PHASES)}")
         self.model, self.every, self.window, self.enough = model, every, window, enough
         self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
+        self.batch_axis = batch_axis
         self.phase, self.sizes, self.data_set = phase, sizes, data_set
         self._but = {"train": False, "eval": True, "any": None}[phase]  # model.training, if this
         self._gate = Gate()
@@ -211,10 +226,14 @@ class Watch:
         told = {
             name: site.report(enough=self.enough, data_set=self.data_set)
             for name, site in sites.items()
-            if not site.meta
+            if not site.meta and not site.empty
         }
         notes = [f"{name}: {why}" for name, why in self._unseen.items()]
-        notes += [f"{n}: on the meta device, which has no numbers" for n in sites if n not in told]
+        for name, site in sites.items():
+            if site.meta:
+                notes.append(f"{name}: on the meta device, which has no numbers")
+            elif site.empty:
+                notes.append(f"{name}: its batches had no rows")
         if not told:
             raise RuntimeError("; ".join(notes))
         return Report(
@@ -257,13 +276,15 @@ class Watch:
         for why, passes in self._blind.items():
             yield f"{passes:,} forward passes could not be looked at: {why}"
         for name, most in self._most_calls.items():
-            if most > MANY_CALLS:
+            if most > MANY_CALLS and not _matches(name, self.together):
                 yield (
                     f"{name} is applied {most} times in a forward pass, each time a site of its "
                     f"own; together=[{name!r}] counts them as one"
                 )
         seen = set(self.calls) | set(self._most_calls) | set(self.sites)
         for name, module in self.model.named_modules():
+            if not name:  # the model itself was reached
+                continue
             if isinstance(module, torch.jit.ScriptModule):
                 yield f"{name}: scripted, nothing inside it is seen"
             elif isinstance(module, NAMED_MODULES) and name not in seen:
@@ -318,7 +339,7 @@ class Watch:
             self.sites[name] = self._new(name, sight)
         site = self.sites[name]
         if site is not None:
-            site.look(sight, self.step)
+            site.look(sight, self.step, again=count > 1 and name == base)
 
     def _new(self, name: str, sight: Sight) -> Site | None:
         if _matches(name, self.ignore):
@@ -330,13 +351,16 @@ class Watch:
         axis = sight.axis
         if axis is None:
             chosen = [axis for pattern, axis in self.axes.items() if fnmatchcase(name, pattern)]
-            axis = chosen[0] if chosen else self._eyes.layout.axis(h)
+            layout = self._eyes.layout
+            axis = chosen[0] if chosen else layout.axis(h)
+            sight.note = sight.note or ("" if chosen else layout.guess(h, axis))
         if not -h.ndim <= axis < max(h.ndim, 1):
             raise ValueError(f"axes: {name} has {h.ndim} axes; there is no axis {axis}")
         return Site(
             name,
             sight,
             axis % max(h.ndim, 1),
+            batch_axis=self.batch_axis,
             window=self.window,
             sizes=self.sizes,
             scratch=self._scratch,

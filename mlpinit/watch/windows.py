@@ -30,6 +30,8 @@ class Windows:
     - `births`, `deaths`, `revivals`: (units,) int64. A birth is a unit that was dead from the
       first and comes to life; a revival one that had been live, died, and is live again
     - `since`: (units,) int64, the first forward pass of the window that brought the present state
+    - `known`: (units,) bool, which have had a window of finite numbers; before that, and in any
+      later window with an infinity or a NaN, a unit's state is not told and does not change
     """
 
     def __init__(self, ring: Ring, examples: int) -> None:
@@ -40,15 +42,16 @@ class Windows:
         self.open: Sums | None = None
         zeros = torch.zeros(ring.units, dtype=torch.int64, device=ring.device)
         self.births, self.deaths, self.revivals = zeros, zeros.clone(), zeros.clone()
-        self.since, self.lived = zeros.clone(), zeros.bool()
-        self.was_dead: Tensor | None = None
-        self.n_dead = 0
+        self.since, self.lived, self.known = zeros.clone(), zeros.bool(), zeros.bool()
+        self.was_dead = zeros.bool()
+        self.all_known, self.n_dead = False, 0
         self.closed: list[Sums] = []  # not yet taken into account: several at a time cost less
         self.events: list[tuple[int, ...]] = []
 
     def nbytes(self) -> int:
         """Bytes held."""
-        held = [self.births, self.deaths, self.revivals, self.since, self.lived]
+        held = [self.births, self.deaths, self.revivals, self.since]
+        held += [self.lived, self.known, self.was_dead]
         for sums in (self.whole, self.open, *self.closed):
             held += [] if sums is None else [sums.mean, sums.m2, sums.counts, sums.tops]
         return sum(t.nbytes for t in held)
@@ -101,17 +104,26 @@ class Windows:
 
     def _close(self, window: Sums) -> None:
         self.whole = merge(self.whole, window)
-        dead = self.ring.dead(window)
+        finite = window.mean.isfinite()
+        dead = torch.where(finite, self.ring.dead(window), self.was_dead)
+        if not self.all_known:
+            self._meet(dead, finite & ~self.known, window.steps[0])
         changes = (0, 0, 0)
-        if self.was_dead is None:
-            self.since.fill_(window.steps[0])
-            self.lived, self.n_dead = ~dead, int(dead.sum())
-        elif not torch.equal(dead, self.was_dead):
+        if not torch.equal(dead, self.was_dead):
             changes = self._change(dead, self.was_dead, window.steps[0])
         self.was_dead = dead
         self.events.append((window.steps[1], self.n_dead, *changes))
         if len(self.events) == HISTORY:
             self._thin()
+
+    def _meet(self, dead: Tensor, first: Tensor, step: int) -> None:
+        """Take the state of units seen for the first time as it is: it is no event."""
+        self.known |= first
+        self.all_known = bool(self.known.all())
+        self.was_dead = torch.where(first, dead, self.was_dead)
+        self.lived |= first & ~dead
+        self.since.masked_fill_(first, step)
+        self.n_dead = int(self.was_dead.sum())
 
     def _change(self, dead: Tensor, was_dead: Tensor, step: int) -> tuple[int, int, int]:
         """Note who died, was born or revived; how many did."""

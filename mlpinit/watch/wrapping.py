@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable
 from threading import get_ident
@@ -86,8 +85,9 @@ class Gate:
 class Forward(functools.partial):
     """Stands in for a module's `forward` while it is watched, as an attribute of that module.
 
-    It goes with no copy: a module that is copied or pickled meanwhile gets its plain forward.
-    A `partial`, for what costs nothing to call is called at every step, watched or not.
+    It goes with no copy: what copies and pickles the module asks for its state, and `__getstate__`,
+    a second attribute meanwhile, gives that without either. A `partial`, for what costs nothing to
+    call is called at every step, watched or not.
     """
 
     @classmethod
@@ -99,6 +99,7 @@ class Forward(functools.partial):
         forward.own = "forward" in module.__dict__  # an attribute that somebody else had set
         functools.update_wrapper(forward, inner, updated=())
         module.__dict__["forward"] = forward
+        module.__dict__.setdefault("__getstate__", Unwatched(_state, module))
         return forward
 
     @property
@@ -111,10 +112,10 @@ class Forward(functools.partial):
         attributes = self.module.__dict__
         outer = attributes.get("forward")
         if outer is self:
-            if self.own:
-                attributes["forward"] = self.inner
-            else:
-                del attributes["forward"]
+            _leave(attributes, self)
+            watched = isinstance(attributes.get("forward"), Forward)
+            if not watched and isinstance(attributes.get("__getstate__"), Unwatched):
+                del attributes["__getstate__"]
             return
         while isinstance(outer, Forward):
             if outer.inner is self:
@@ -123,17 +124,28 @@ class Forward(functools.partial):
                 return
             outer = outer.inner
 
-    def __deepcopy__(self, memo: dict) -> Any:
-        """The plain forward of the copy that is being made."""
-        return copy.deepcopy(self.inner, memo)
 
-    def __reduce__(self) -> tuple:
-        """The plain forward of what is being pickled."""
-        return _plain, (self.inner,)
+def _leave(attributes: dict[str, Any], forward: Forward) -> None:
+    """Put back what `forward` stands before: an attribute of the module, or its class's method."""
+    if forward.own:
+        attributes["forward"] = forward.inner
+    else:
+        del attributes["forward"]
 
 
-def _plain(forward: Callable) -> Callable:
-    return forward
+class Unwatched(functools.partial):
+    """The `__getstate__` of a module that is watched."""
+
+
+def _state(module: nn.Module) -> Any:
+    """What the module's class says its state is, as if nobody watched it."""
+    state = type(module).__getstate__(module)
+    if not isinstance(state, dict):
+        return state
+    state = {name: value for name, value in state.items() if name != "__getstate__"}
+    while isinstance(forward := state.get("forward"), Forward):
+        _leave(state, forward)
+    return state
 
 
 def check_replica(model: nn.Module, frame: FrameType) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from mlpinit import activations, corpus, init, mlp, saturation
 from mlpinit.params import Architecture
 from mlpinit.watch import audit, ring, watch, work
+from mlpinit.watch.kinds import Kind
 from mlpinit.watch.verdicts import VERDICTS, verdicts
 
 
@@ -221,7 +222,7 @@ def test_however_the_rows_come_the_figures_of_the_run_are_those_of_all_rows(size
         patch.setattr(work, "WAITING", waiting)
         model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
         h = []
-        with watch(model, window=window) as w:
+        with watch(model, window=window, enough=window) as w:
             for seed, n in enumerate(sizes):
                 h.append(model(data(n, 2, seed=seed)).detach())
     site = w.report()["1"]
@@ -279,7 +280,7 @@ def test_counting_from_zero_is_counting_from_the_mean(monkeypatch, act, shape, l
 
 def test_which_way_is_taken_follows_the_data():
     model = nn.Sequential(nn.Identity(), nn.ReLU())
-    with watch(model, window=100) as w:
+    with watch(model, window=100, enough=100) as w:
         model(data(100, 3))
         site = w.sites["1"].ring
         assert not site.centred
@@ -442,7 +443,7 @@ def test_gelu_fades_out_softly():
 def test_a_few_rows_prove_life_but_not_death():
     z = torch.tensor([[0.0, 20.0, 20.0]]).repeat(299, 1)
     z[0, 2] = 0.0
-    assert fixed(z).verdicts == ("live", "too few rows", "mostly saturated")
+    assert fixed(z).verdicts == ("live", "too few examples", "mostly saturated")
     assert fixed(z, enough=299).verdicts == ("live", "hard-dead", "mostly saturated")
     assert fixed(z.repeat(2, 1)).verdicts == ("live", "hard-dead", "mostly saturated")
     model = nn.Sequential(nn.Identity(), nn.Tanh())
@@ -463,7 +464,7 @@ def test_positions_are_no_independent_draws():
     site = w.report()["1"]
     assert site.recent.n == 4000
     assert site.recent.examples == 40
-    assert site.verdicts[0] == "too few rows"
+    assert site.verdicts[0] == "too few examples"
     with watch(model) as w:
         for seed in range(10):
             model(data(40, 1, 10, 10, seed=seed))
@@ -489,8 +490,8 @@ def test_every_verdict_is_defined_and_worded():
 
 def test_verdicts_need_examples_not_rows():
     site = fixed(torch.full((400, 1), 20.0))
-    kind = type("Kind", (), {"left": True, "right": True, "fires": False, "saturates": True})
-    assert verdicts(site.recent, kind, 401) == ("too few rows",)
+    kind = Kind("tanh", None)
+    assert verdicts(site.recent, kind, 401) == ("too few examples",)
     assert verdicts(site.recent, kind, 400) == ("hard-dead",)
 
 
@@ -568,6 +569,52 @@ def test_a_long_history_grows_coarser_and_loses_no_event(monkeypatch):
     assert site.history["step"][-1] <= 79
     assert sum(site.history["deaths"]) == site.deaths.item() == 20
     assert sum(site.history["revivals"]) == site.revivals.item() == 19
+
+
+@pytest.mark.parametrize("at", [0, 30])
+@pytest.mark.parametrize(
+    ("act", "bad"),
+    [(nn.Tanh(), math.nan), (nn.ReLU(), math.nan), (nn.ReLU(), math.inf), (nn.GELU(), math.inf)],
+    ids=str,
+)
+@pytest.mark.parametrize("shift", [0.0, 40.0])
+def test_a_row_that_is_not_finite_spoils_its_window_and_no_later_one(bad, at, act, shift):
+    """Shifted, deviations are counted from a recent mean, and the bad one must not become it."""
+    model = nn.Sequential(nn.Linear(3, 4), act, nn.Linear(4, 2))
+    with torch.no_grad():
+        model[0].bias.copy_(torch.tensor([shift, shift, -200.0, shift]))
+    with watch(model, window=300) as w:
+        for seed in range(60):
+            x = data(50, 3, seed=seed)
+            if seed == at:
+                x[7, 1] = bad
+            model(x)
+            if seed == at:
+                assert "not finite" in w.report()["1"].counts()
+    site = w.report()["1"]
+    assert site.counts().keys() <= {"live", "mostly saturated", "hard-dead"}
+    assert site.recent.mean.isfinite().all()
+    assert 2 in site.which("hard-dead")
+    assert not site.births.any()
+    assert not site.deaths.any()
+    assert not site.revivals.any()
+    assert not site.whole.mean.isfinite().all()
+
+
+def test_a_window_that_could_tell_no_death_is_refused():
+    with pytest.raises(ValueError, match="window is 32 examples and enough is 300"):
+        watch(nn.Tanh(), window=32)
+
+
+def test_a_relu6_that_rests_half_of_the_time_is_live():
+    x = data(1000, 32)
+    for act in (nn.ReLU6(), nn.ReLU()):
+        model = nn.Sequential(nn.Linear(32, 64), act, nn.Linear(64, 2))
+        assert audit(model, x).counts() == {"live": 64}
+    stuck = nn.Sequential(nn.Linear(32, 3), nn.Hardtanh())
+    with torch.no_grad():
+        stuck[0].weight.mul_(50)
+    assert set(audit(stuck, x).counts()) == {"mostly saturated"}
 
 
 # Every k-th pass

@@ -227,9 +227,9 @@ def test_the_inside_of_an_rnn_cell_is_read_from_h():
     with torch.no_grad():
         cell.bias_ih.copy_(torch.tensor([0.0, 30.0, 0.0, -30.0, 3.5, 0.0]))
     with watch(model) as w:
-        model(data(200, 5, 2))
+        model(data(400, 5, 2))
     site = w.report()["cell"]
-    assert site.recent.n == 1000
+    assert (site.recent.n, site.recent.examples) == (2000, 400)
     assert site.verdicts[1] == site.verdicts[3] == "hard-dead"
     assert site.verdicts[0] == "live"
     assert site.recent.z_largest is None
@@ -297,11 +297,39 @@ def test_calls_of_one_site_can_be_counted_together():
     with watch(model, together=["act"]) as w:
         model(x)
     assert units(w.report()) == {"act": 7}
-    assert w.report()["act"].recent.n == 360
+    recent = w.report()["act"].recent
+    assert (recent.n, recent.examples) == (360, 30)
+    assert "together=" not in str(w.report())
     with watch(model) as w:
         model(x)
     assert len(w.report().sites) == 12
+    assert all(site.recent.examples == 30 for site in w.report().sites.values())
     assert "together=['act']" in str(w.report())
+
+
+def test_time_steps_are_no_examples():
+    """300 steps of one sequence bound nothing for other sequences."""
+    cell = nn.RNNCell(2, 6)
+    with torch.no_grad():
+        cell.bias_ih[1] = 50.0
+    model = Loop(cell)
+    with watch(model) as w:
+        model(data(1, 300, 2))
+    assert w.report()["cell"].verdicts[1] == "too few examples"
+    with watch(model) as w:
+        for seed in range(2):
+            model(data(150, 4, 2, seed=seed))
+    assert w.report()["cell"].recent.examples == 300
+    assert w.report()["cell"].verdicts[1] == "hard-dead"
+
+
+def test_the_axis_of_the_examples_can_be_told():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)  # takes (tokens, batch, units)
+    x = data(40, 3, 8)
+    examples = [audit(layer, [x] * 5, batch_axis=axis)[":relu"].recent.examples for axis in (0, 1)]
+    assert examples == [200, 15]
+    with pytest.raises(ValueError, match="batch_axis is -1; wanted 0 or 1"):
+        watch(layer, batch_axis=-1)
 
 
 def test_sites_can_be_left_out():
@@ -326,6 +354,64 @@ def test_a_layout_of_one_s_own_can_be_told():
     assert units(w.report()) == {":relu": 5}
     with pytest.raises(ValueError, match="no axis 3"), watch(Net(), axes={":relu": 3}) as w:
         w.model(x)
+
+
+MOVES = {
+    "transpose": lambda t: t.transpose(1, 2),
+    "torch.transpose": lambda t: torch.transpose(t, 2, 1),
+    "swapaxes": lambda t: t.swapaxes(-1, 1),
+    "permute": lambda t: t.permute(0, 2, 1).contiguous(),
+    "permute, a list": lambda t: torch.permute(t, [0, 2, 1]),
+    "movedim": lambda t: t.movedim(1, -1),
+    "moveaxis": lambda t: torch.moveaxis(t, (1, 2), (2, 1)),
+    "mT": lambda t: t.mT,
+    "there and back": lambda t: t.mT.mT.mT,
+    "and flattened": lambda t: t.mT.reshape(-1, 8),
+}
+
+
+class Moved(nn.Module):
+    """Channels go to the last axis before the activation."""
+
+    def __init__(self, move):
+        super().__init__()
+        self.conv, self.out, self.move = nn.Conv1d(4, 8, 1), nn.Linear(8, 3), move
+        with torch.no_grad():
+            self.conv.bias[2] = -50.0
+
+    def forward(self, x):
+        return self.out(torch.relu(self.move(self.conv(x))))
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_units_are_followed_through_a_transpose(move):
+    report = audit(Moved(move), data(400, 4, 11))
+    assert units(report) == {":relu": 8}
+    assert report.dead() == {":relu": [2]}
+    assert "axes=" not in str(report)
+
+
+def test_where_units_may_lie_along_another_axis_the_report_says_so():
+    model = Restacked()
+    x = data(400, 5, 4)
+    report = audit(model, x)
+    assert units(report) == {":relu": 5}
+    text = " ".join(str(report).split())
+    assert "taken along axis 2 (5), and the last layer has 8; axes={site: axis} tells" in text
+    report = audit(model, x, axes={"*": 1})
+    assert units(report) == {":relu": 8}
+    assert "axes=" not in str(report)
+
+
+class Restacked(nn.Module):
+    """(N, 5, 8) to (N, 8, 5) by steps that are no transpose."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 8)
+
+    def forward(self, x):
+        return torch.relu(torch.stack(self.inner(x).unbind(-1), 1))
 
 
 def test_activations_that_no_module_holds_belong_to_the_caller():
@@ -493,7 +579,7 @@ def test_figures_live_on_the_device_of_their_site():
             return torch.tanh(self.a(x)), F.gelu(self.b(x.to("meta")))
 
     model = Two()
-    with watch(model, window=100) as w:
+    with watch(model, window=100, enough=100) as w:
         for _ in range(70):
             model(data(40, 3))
     devices = {name: site.ring.sums.device.type for name, site in w.sites.items()}
@@ -512,7 +598,7 @@ def test_only_meta_has_nothing_to_report():
 
 def test_inference_mode():
     model = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 3), nn.ELU())
-    with watch(model, window=100) as w:
+    with watch(model, window=100, enough=100) as w:
         with torch.inference_mode():
             for _ in range(40):
                 model(data(40, 3))
@@ -585,6 +671,7 @@ def test_an_exception_leaves_no_trace_either():
 
 def test_copies_and_pickles_made_meanwhile_are_plain():
     model = Functional()
+    plain = vars(model).keys() | set()
     x = data(5, 4)
     with watch(model) as w:
         buffer = io.BytesIO()
@@ -594,14 +681,16 @@ def test_copies_and_pickles_made_meanwhile_are_plain():
             copy.deepcopy(model),
             pickle.loads(pickle.dumps(model)),
             torch.load(buffer, weights_only=False),
+            copy.copy(copy.deepcopy(model)),
         ]
         for twin in copies:
             assert torch.equal(twin(x), model(x))
             assert twin.forward.__self__ is twin
+            assert vars(twin).keys() == plain
             with torch.no_grad():
                 twin.a.weight.zero_()
         assert model.a.weight.any()
-        assert w.passes == 3
+        assert w.passes == 4
         assert list(model.state_dict()) == list(copies[0].state_dict())
 
 
@@ -620,9 +709,40 @@ def test_a_forward_that_somebody_else_had_set_stays():
     model.forward = mine
     with watch(model) as w:
         model(data(5, 3))
-        copy.deepcopy(model)
+        twin = copy.deepcopy(model)
+        assert vars(twin)["forward"] is mine
     assert model.forward is mine
+    assert vars(model).keys() == vars(twin).keys()
     assert units(w.report()) == {"1": 4}
+
+
+def test_a_state_of_the_model_s_own_is_asked_for():
+    class Light(nn.Sequential):
+        def __getstate__(self):
+            return {**vars(self), "cache": None}
+
+    model = Light(nn.Linear(3, 4), nn.Tanh())
+    model.cache = "large"
+    with watch(model):
+        twin = copy.deepcopy(model)
+    assert twin.cache is None
+    assert "forward" not in vars(twin)
+    assert torch.equal(twin(torch.ones(1, 3)), model(torch.ones(1, 3)))
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_copies_of_a_model_that_is_watched_twice_are_plain(first_out):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    plain = vars(model).keys() | set()
+    watches = [watch(model), watch(model)]
+    for w in watches:
+        w.__enter__()
+    assert vars(copy.deepcopy(model)).keys() == plain
+    watches.pop(first_out).__exit__(None, None, None)
+    assert vars(copy.deepcopy(model)).keys() == plain
+    assert vars(model).keys() == plain | {"forward", "__getstate__"}
+    watches.pop().__exit__(None, None, None)
+    assert vars(model).keys() == plain
 
 
 @pytest.mark.parametrize("first_out", [0, 1])
@@ -730,6 +850,42 @@ def test_no_activation_seen():
         model(data(5, 3))
     with pytest.raises(RuntimeError, match=r"applied no activation.*relu, gelu.*activations="):
         w.report()
+
+
+def test_batches_without_rows_are_no_data():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    with pytest.raises(ValueError, match="the data set is empty: 2 batches came without a row"):
+        audit(model, [torch.empty(0, 3)] * 2)
+    with watch(model) as w:
+        model(torch.empty(0, 3))
+        with pytest.raises(RuntimeError, match="1: its batches had no rows"):
+            w.report()
+        model(data(5, 3))
+        assert w.report()["1"].recent.n == 5
+
+
+def test_a_recurrent_layer_alone_is_no_module_that_was_not_reached():
+    report = audit(nn.RNN(3, 4), data(300, 5, 3))
+    assert units(report) == {":rnn_tanh": 4}
+    assert not report.notes
+
+
+def test_gates_are_said_to_be_unseen_and_expit_is_a_sigmoid():
+    model = nn.Sequential(nn.Linear(3, 8), nn.GLU(), nn.Linear(4, 2), nn.Tanh())
+    report = audit(model, data(300, 3))
+    assert units(report) == {"3": 2}
+    assert "1:glu: it makes (300, 4) of (300, 8): not one number of each" in report.notes
+    model = Calls(torch.special.expit)
+    assert audit(model, data(300, 3))[":sigmoid"].activation == "sigmoid"
+
+
+class Calls(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.linear, self.function = nn.Linear(3, 4), function
+
+    def forward(self, x):
+        return self.function(self.linear(x))
 
 
 def test_what_cannot_be_counted_is_said():
@@ -959,6 +1115,13 @@ def test_batches_come_in_many_forms(form):
     want = torch.tanh(x + (form == "dicts")).double().mean(0)
     torch.testing.assert_close(report[":tanh"].recent.mean, want, rtol=1e-5, atol=1e-6)
     assert report[":tanh"].recent.n == 50
+
+
+def test_inputs_and_targets_are_no_batches():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    for targets in (torch.zeros(5), torch.zeros(5, 3, dtype=torch.int64)):
+        with pytest.raises(TypeError, match=r"inputs and targets\? .*: audit\(model, X\)"):
+            audit(model, (data(5, 3), targets))
 
 
 def test_an_audit_of_nothing():
