@@ -21,8 +21,8 @@ def safe_rate(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     """17.2 Up to which learning rate each ReLU unit is sure to survive one step of Adam.
 
     x: (batch, fan_in), inputs of any sign, which stay as they are. W: (fan_in, units). b: (units,).
-    A step changes every weight and bias by the learning rate, each up or down as it may. Returns,
-    (units,), the rate below which the unit is above 0 on at least one row after any such step; 0
-    for a unit that is above 0 on none before it.
+    A step changes every weight and bias by the learning rate, each up or down as it may. Each row
+    has a rate below which the unit is above 0 there after any such step. Returns, (units,), the
+    largest of these over the rows; 0 for a unit that is above 0 on none before the step.
     """
     raise NotImplementedError

@@ -16,7 +16,8 @@
 A *site* is a place where an activation function is applied, named as in `mlpinit.sites`: "net.1"
 for a module, "blocks.0.mlp:gelu" for a function that the forward of `blocks.0.mlp` calls. A
 *unit* is an index along the last axis of what comes out of a linear layer, and a channel of what
-comes out of a convolution. Nothing but figures per unit is kept, on the device of the site.
+comes out of a convolution. What is kept are figures per unit, on the device of the site, and
+while the watch is on a bounded buffer of small layers' latest rows.
 
 The modules, bottom up: `kinds` (what an activation function is, and its slope as the floats have
 it), `figures`, `work` and `ring` (running figures per unit), `windows` (deaths and births),
