@@ -24,11 +24,13 @@ from mlpinit import corpus as corpora
 from mlpinit import init, mlp, saturation, train
 from mlpinit.corpus import Contexts, Splits
 from mlpinit.init import Scheme
+from mlpinit.normalize import Statistics
 from mlpinit.params import Architecture, Params
 
 __all__ = ["BINS", "REACH_H", "REACH_Z", "Recording", "frame_steps", "record"]
 
 BINS = 50
+FEW = 2000  # contexts that a census begins with
 REACH_Z = 12.0
 """Histograms of z run from minus this to this; what lies beyond is in the bins at the ends."""
 
@@ -208,19 +210,31 @@ def _frame(params: Params, splits: Splits, probe: Contexts, rate: float) -> dict
     z, h = seen.pre_activations[0], seen.activations[0]  # both (32, units)
     gradients = mlp.backward(params, seen, probe.Y).tensors()
     fixed = train.calibrate(params, splits.train) if params.arch.normalize == "batch" else None
-    (layer,) = saturation.census(params, splits.train, statistics=fixed)
+    soft, hard = _dead(params, splits.train, fixed)
     pairs = zip(gradients, params.tensors(), strict=True)
     return {
         "white": saturation.saturated(h),
         "z": _histogram(z, REACH_Z),
         "h": _histogram(h, REACH_H),
-        "soft": layer.soft_dead.sum(),
-        "hard": layer.hard_dead.sum(),
+        "soft": soft,
+        "hard": hard,
         "dev_loss": train.evaluate(params, splits.dev, statistics=fixed),
         "rate": torch.tensor(rate, dtype=torch.float64),
         "gradient": torch.stack([d.double().square().mean().sqrt() for d in gradients]),
         "ratio": torch.stack([_ratio(d, data, rate) for d, data in pairs]),
     }
+
+
+def _dead(
+    params: Params, contexts: Contexts, statistics: Statistics | None
+) -> tuple[Tensor, Tensor]:
+    """How many units are soft-dead and hard-dead. One live row acquits, so a few rows may do."""
+    few = Contexts(contexts.X[:FEW], contexts.Y[:FEW])
+    for part in (few, contexts):
+        (layer,) = saturation.census(params, part, statistics=statistics)
+        if not layer.soft_dead.any():
+            break
+    return layer.soft_dead.sum(), layer.hard_dead.sum()
 
 
 def _columns(frames: Iterator[dict[str, Tensor]]) -> Iterator[tuple[str, list[Tensor]]]:
