@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -108,8 +109,8 @@ def small_transformer(activation: str) -> Task:
     return Task(Transformer(activation), X, Y, stint=10, stints=2)
 
 
-def price(rounds: int) -> None:
-    """The first table: watched steps over bare ones."""
+def price(seconds: float) -> None:
+    """The first table: watched steps over bare ones, `seconds` a line."""
     tasks = {
         "the book's MLP": book_mlp,
         "small CNN": small_cnn,
@@ -118,29 +119,42 @@ def price(rounds: int) -> None:
     }
     print(
         f"{'model':26s}{'every':>5s}{'µs a bare step':>16s}{'times that':>12s}"
-        f"{'first to third quartile':>25s}{'kB held':>9s}"
+        f"{'its 95% interval':>18s}{'rounds':>8s}{'kB held':>9s}"
     )
     for name, make in tasks.items():
         for every in (1, 10):
-            bare, ratios, held = price_of(make(), every, rounds)
-            low, middle, high = statistics.quantiles(ratios, n=4)
+            bare, ratios, held = price_of(make(), every, seconds)
+            low, high = interval_of_median(ratios)
             print(
-                f"{name:26s}{every:5d}{bare * 1e6:16.0f}{middle:12.3f}"
-                f"{f'{low:.3f} to {high:.3f}':>25s}{held / 1024:9.0f}"
+                f"{name:26s}{every:5d}{bare * 1e6:16.0f}{statistics.median(ratios):12.3f}"
+                f"{f'{low:.3f} to {high:.3f}':>18s}{len(ratios):8d}{held / 1024:9.0f}"
             )
 
 
-def price_of(task: Task, every: int, rounds: int) -> tuple[float, list[float], int]:
-    """Seconds a bare step takes, each round's watched time over the bare, and the bytes held."""
+def interval_of_median(values: list[float]) -> tuple[float, float]:
+    """95 % interval of the median, from the ranks: of n values half ± 0.98 √n lie below it."""
+    ranked, n = sorted(values), len(values)
+    outward = 0.98 * n**0.5
+    return ranked[max(0, math.floor(n / 2 - outward))], ranked[
+        min(n - 1, math.ceil(n / 2 + outward))
+    ]
+
+
+def price_of(task: Task, every: int, seconds: float) -> tuple[float, list[float], int]:
+    """Seconds a bare step takes, each round's watched time over the bare, and the bytes held.
+
+    A round of the MLP's is as long as its rows wait to be counted: each has that work once.
+    """
     watched = task.copy()
     bare, ratios = [], []
     with watch(watched.model, every) as w:
-        for _ in range(rounds + 1):
-            seconds = {id(task): 0.0, id(watched): 0.0}
+        end = time.perf_counter() + seconds
+        while len(bare) < 10 or time.perf_counter() < end:
+            took = {id(task): 0.0, id(watched): 0.0}
             for turn in (task, watched, watched, task) * (task.stints // 2):
-                seconds[id(turn)] += turn.run()
-            bare.append(seconds[id(task)] / (task.stint * task.stints))
-            ratios.append(seconds[id(watched)] / seconds[id(task)])
+                took[id(turn)] += turn.run()
+            bare.append(took[id(task)] / (task.stint * task.stints))
+            ratios.append(took[id(watched)] / took[id(task)])
         # The first round, in which memory is allocated, does not count.
         return statistics.median(bare[1:]), ratios[1:], w.nbytes()
 
@@ -328,13 +342,13 @@ def compare(steps: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40, help="of the first table")
+    parser.add_argument("--seconds", type=float, default=60, help="for a line of the first table")
     parser.add_argument("--compared", type=int, default=7, help="rounds of the second table")
     parser.add_argument("--steps", type=int, default=400, help="of training in the second")
     args = parser.parse_args()
     torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds\n")
-    price(args.rounds)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    price(args.seconds)
     print(f"\nFour networks of 200 units, {args.steps} steps of training with 32 rows each\n")
     compare(args.steps, args.compared)
 
