@@ -56,6 +56,7 @@ class Visit:
     sideways: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     on_light: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     violations: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    torn: dict[int, list[str]] = field(default_factory=dict)
     focus: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def listen(self, page: Page) -> None:
@@ -128,6 +129,7 @@ def visit(context: BrowserContext, html: Path, path: Path) -> Visit:
         page.evaluate("inPage.fold(false)")
         for theme in THEMES:
             look(page, found, (width, theme))
+        found.torn[width] = page.evaluate("inPage.tornFormulas()")
         found.focus[width] = walk_by_keyboard(page)
     mathematics = page.evaluate("inPage.formulas()")
     found.formulas, found.unset = mathematics["count"], mathematics["findings"]

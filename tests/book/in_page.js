@@ -43,6 +43,32 @@ window.inPage = {
     };
   },
 
+  // Formulas in a line whose bracket or comma has come to stand on another.
+  tornFormulas() {
+    const accept = (node) => {
+      if (node.parentElement.closest("math")) return NodeFilter.FILTER_REJECT;
+      return node.length || node.localName === "math" ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP;
+    };
+    const shown = NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT;
+    const walker = document.createTreeWalker(document.querySelector("main"), shown, accept);
+    const pieces = [];
+    while (walker.nextNode()) pieces.push(walker.currentNode);
+    const box = (text, at) => {
+      const range = document.createRange();
+      range.setStart(text, at);
+      range.setEnd(text, at + 1);
+      return range.getBoundingClientRect();
+    };
+    return pieces.flatMap((formula, i) => {
+      if (!formula.matches?.("span.math > math") || !this.shown(formula)) return [];
+      const { left, right } = formula.getBoundingClientRect();
+      const [before, after] = [pieces[i - 1], pieces[i + 1]];
+      const opens = /[(\[“‘]$/.test(before?.data) && box(before, before.length - 1).right > left + 1;
+      const closes = /^[,.;:!?)\]’”]/.test(after?.data) && box(after, 0).left < right - 1;
+      return opens || closes ? [`torn from its ${opens ? "bracket" : after.data[0]} ${this.name(formula)}`] : [];
+    });
+  },
+
   // What sticks out of the page on the right, innermost boxes that scroll by themselves left out.
   sideways() {
     const width = document.documentElement.clientWidth;

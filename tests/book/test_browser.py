@@ -154,6 +154,13 @@ def test_page_does_not_move_sideways(
     none((name, visit.sideways[view]) for name, visit in visits.items())
 
 
+@pytest.mark.parametrize("width", browser.WIDTHS)
+def test_a_formula_shares_its_line_with_its_comma(
+    visits: dict[str, browser.Visit], width: int
+) -> None:
+    none((name, visit.torn[width]) for name, visit in visits.items())
+
+
 @pytest.mark.parametrize("view", [view for view in browser.VIEWS if view[1] == "dark"])
 def test_no_picture_stands_in_a_light_box(
     visits: dict[str, browser.Visit], view: tuple[int, str]

@@ -7,6 +7,7 @@ edit elsewhere converts nothing. Their font, STIX Two Math, is cut down to the b
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ FONT_FACE = """\
 }}
 """
 
-WORD_JOINER = "\u2060"
+OPENING = re.compile(r"[(\[“‘]+$")
+CLOSING = re.compile(r"[,.;:!?)\]’”\-–]+")
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +58,35 @@ def convert(app: Sphinx, doctree: nodes.document) -> None:
             logger.warning(f"formula {tex}: {error}", location=location, type="book", subtype="tex")
         else:
             used |= characters(node["mathml"])
+    for node in list(doctree.findall(nodes.math)):
+        keep_together(node)
     # Sphinx forgets, keeps and merges a page's metadata as it does the page.
     app.env.metadata[app.env.docname]["formula_characters"] = "".join(sorted(used))
+
+
+def keep_together(node: nodes.math) -> None:
+    """Put a formula in a line, and the brackets and the comma around it, where no line breaks.
+
+    Browsers break lines on either side of a formula, and Chromium heeds no word joiner there.
+    """
+    line, at = node.parent, node.parent.index(node)
+    before, after = text_at(line, at - 1), text_at(line, at + 1)
+    opening, closing = OPENING.search(before), CLOSING.match(after)
+    parts: list[nodes.Node] = [node]
+    if opening:
+        parts.insert(0, nodes.Text(opening[0]))
+        line[at - 1] = nodes.Text(before[: opening.start()])
+    if closing:
+        parts.append(nodes.Text(closing[0]))
+        line[at + 1] = nodes.Text(after[closing.end() :])
+    if len(parts) > 1:
+        line[at] = nodes.inline("", "", *parts, classes=["unbroken"])
+
+
+def text_at(line: nodes.Element, at: int) -> str:
+    """Return the text that is the child number `at`, or nothing where that is no text."""
+    there = line[at] if 0 <= at < len(line) else None
+    return str(there) if isinstance(there, nodes.Text) else ""
 
 
 def is_formula(node: nodes.Node) -> bool:
@@ -80,15 +109,8 @@ def written(node: nodes.math | nodes.math_block) -> str:
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula in a line."""
     self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    self.body.append(f"{written(node)}</span>{joined_to_next(node)}")
+    self.body.append(f"{written(node)}</span>")
     raise nodes.SkipNode
-
-
-def joined_to_next(node: nodes.math) -> str:
-    """Return what keeps a formula on one line with the comma or bracket after it."""
-    after = node.next_node(descend=False, siblings=True)
-    text = after.astext() if isinstance(after, nodes.Text) else ""
-    return WORD_JOINER if text.startswith(tuple(",.;:!?)]’”-–")) else ""
 
 
 def visit_display(self: HTML5Translator, node: nodes.math_block) -> None:
