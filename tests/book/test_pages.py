@@ -113,6 +113,15 @@ def test_chapter_has_captioned_figures_and_glued_values(html: Path, document: st
     assert article(html, document).select(".pasted-text")
 
 
+@pytest.mark.parametrize("document", CHAPTERS)
+def test_solutions_link_to_their_exercise_and_no_space_is_underlined(
+    html: Path, document: str
+) -> None:
+    links = article(html, document).select(".solution > .admonition-title > a")
+    assert links
+    assert [link.get_text() for link in links if not link.get_text().startswith("Exercise ")] == []
+
+
 def test_links_and_anchors_resolve(html: Path) -> None:
     broken = [
         f"{page.relative_to(html)}: {link}"

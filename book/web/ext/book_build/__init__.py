@@ -49,6 +49,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)
     app.connect("doctree-read", figures.add_dark_twins, priority=200)
+    app.connect("doctree-resolved", exercises.bare_links)
     # After the theme has gathered its own buttons, at 501.
     app.connect("html-page-context", notebooks.offer, priority=600)
     app.connect("html-page-context", launch.offer, priority=600)

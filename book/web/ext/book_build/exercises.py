@@ -22,7 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["Graded", "records"]
+__all__ = ["Graded", "bare_links", "records"]
 
 ASK = """
 import json
@@ -90,3 +90,13 @@ class Graded(SphinxDirective):
                 "````",
             ]
         return lines
+
+
+def bare_links(_app: Sphinx, doctree: nodes.document, _name: str) -> None:
+    """Take the space before the exercise out of the link to it: what links is underlined."""
+    for title in doctree.findall(nodes.title):
+        for link in title.findall(nodes.reference):
+            text = link.next_node(nodes.Text)
+            if text is not None and text.startswith(" "):
+                link.replace(text, nodes.Text(text.lstrip()))
+                link.parent.insert(link.parent.index(link), nodes.Text(" "))
