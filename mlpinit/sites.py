@@ -301,6 +301,7 @@ class Map:
             return _set_in(torch.as_tensor(units), n, site)
         if not isinstance(units, Iterable) or isinstance(units, str):
             raise TypeError(f"the units of site {site!r} are {units!r}; wanted several, as [5]")
+        units = list(units)
         for unit in units:
             if not isinstance(unit, SupportsIndex) or isinstance(unit, bool):
                 raise TypeError(f"{unit!r} is no index of a unit of site {site!r}")

@@ -46,12 +46,14 @@ def plan(model, x):
     return Map(model, graph, next(iter(batches))), batches
 
 
-@pytest.mark.parametrize("of", [torch.tensor, np.array, list], ids=["torch", "numpy", "list"])
+@pytest.mark.parametrize(
+    "of", [torch.tensor, np.array, list, iter], ids=["torch", "numpy", "list", "iterator"]
+)
 def test_units_are_told_by_indices_or_by_a_mask(of):
     chosen, _ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
     assert chosen.checked({"1": of([5, 0, 5])}) == {"1": [0, 5]}
     assert chosen.checked({"1": of([])}) == {}
-    if of is not list:
+    if of in (torch.tensor, np.array):
         mask = of([unit in (0, 1, 5) for unit in range(8)])
         assert chosen.checked({"1": mask}) == {"1": [0, 1, 5]}
         assert chosen.checked({"1": mask & ~mask}) == {}
