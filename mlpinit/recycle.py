@@ -56,6 +56,15 @@ class RecycledSite:
     constants: Tensor
     spread: Tensor
 
+    def __str__(self) -> str:
+        """What was done there."""
+        n = len(self.units)
+        return (
+            f"{self.name!r}: {n} unit{'s'[: n != 1]} of {self.producer!r} redrawn, "
+            f"constants ({self.constants.abs().max():.3g} at most) folded into "
+            f"{', '.join(map(repr, self.consumers))}"
+        )
+
 
 @dataclass(frozen=True)
 class Recycling:
@@ -78,11 +87,7 @@ class Recycling:
 
     def __str__(self) -> str:
         """A line a site, and one on the output and the optimiser."""
-        lines = [
-            f"{site.name}: {len(site.units)} units of {site.producer} redrawn, their constants "
-            f"({site.constants.abs().max():.3g} at most) folded into {', '.join(site.consumers)}"
-            for site in self.sites
-        ]
+        lines = [str(site) for site in self.sites]
         lines.append(f"largest change of an output: {self.output_change:.3g}")
         alike: dict[tuple[str, ...], list[str]] = {}
         for name, kept in self.state_reset.items():

@@ -101,7 +101,8 @@ def test_the_constants_and_the_record():
     assert first.constants.tolist() == [1, -1]
     assert first.spread.tolist() == [0, 0]
     assert (second.name, second.units) == ("3", (1,))
-    assert "1: 2 units of 0 redrawn" in str(done)
+    assert str(done).startswith("'1': 2 units of '0' redrawn, constants (1 at most) folded")
+    assert "'3': 1 unit of '2' redrawn" in str(done)
     assert "optimiser's state reset: none" in str(done)
 
 
