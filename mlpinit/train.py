@@ -15,7 +15,15 @@ from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Params
 from mlpinit.progress import bar
 
-__all__ = ["Run", "TrainingDivergedError", "calibrate", "evaluate", "halves", "sgd"]
+__all__ = [
+    "Run",
+    "TrainingDivergedError",
+    "as_schedule",
+    "calibrate",
+    "evaluate",
+    "halves",
+    "sgd",
+]
 
 BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators
 CHUNK = 4096  # examples at a time in `evaluate`
@@ -42,6 +50,17 @@ class Run:
     params: Params
     statistics: Statistics | None = None
 
+    def run(self, k: int) -> Run:
+        """That of network `k` of K."""
+        if self.losses.ndim == 1:
+            raise ValueError("this run is of one network; only that of a stack has runs to pick")
+        return Run(
+            self.losses[k],
+            {step: params.run(k) for step, params in self.snapshots.items()},
+            self.params.run(k),
+            self.statistics and self.statistics.run(k),
+        )
+
 
 def halves(steps: int, first: float = 0.1, second: float = 0.01) -> Schedule:
     """The book's schedule: `first` for the first half of the steps, then `second`.
@@ -51,6 +70,13 @@ def halves(steps: int, first: float = 0.1, second: float = 0.01) -> Schedule:
     (0.1, 0.01)
     """
     return lambda step: first if step < steps / 2 else second
+
+
+def as_schedule(lr: float | Schedule | None, steps: int) -> Schedule:
+    """The learning rate of every step, from what `sgd` takes: a number, a function, or None."""
+    if lr is None:
+        return halves(steps)
+    return lr if callable(lr) else lambda step: lr
 
 
 def sgd(
@@ -88,7 +114,7 @@ def sgd(
     )
     if not 0 < momentum <= 1:
         raise ValueError(f"momentum is {momentum!r}; wanted a number above 0, at most 1")
-    schedule = _schedule(lr, steps)
+    schedule = as_schedule(lr, steps)
     params, vector = params.pack()
     both = mlp.Pass(params)
     running = _Running(params, momentum) if params.arch.normalize == "batch" else None
@@ -228,12 +254,6 @@ def _keep(params: Params) -> Params:
     """A copy that can be used outside inference mode."""
     with torch.inference_mode(False):
         return params.clone()
-
-
-def _schedule(lr: float | Schedule | None, steps: int) -> Schedule:
-    if lr is None:
-        return halves(steps)
-    return lr if callable(lr) else lambda step: lr
 
 
 def _checked_generators(params: Params, generator: Generator | Sequence[Generator]) -> list:

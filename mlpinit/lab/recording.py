@@ -1,9 +1,10 @@
 """Record a training run of the book's network, small enough for a page to carry.
 
-The run itself is `train.sgd`, at the book's schedule. About sixty of its steps, evenly spaced on a
-logarithmic axis, become frames: what the hidden layer answers to one batch, how large the gradients
-and the updates on it are, and how well the network does on unseen words. That probe batch is the
-first one of the run, or of the same seed's run without normalisation where it has any.
+The run is one of `train.sgd`: made here by `record`, or made already and handed to `observe`. About
+sixty of its steps, evenly spaced on a logarithmic axis, become frames: what the hidden layer
+answers to one batch, how large the gradients and the updates on it are, and how well the network
+does on unseen words. That probe batch is the first one of the run, or of the same seed's run
+without normalisation where it has any.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from mlpinit.init import Scheme
 from mlpinit.normalize import Statistics
 from mlpinit.params import Architecture, Params
 
-__all__ = ["BINS", "REACH_H", "REACH_Z", "Recording", "frame_steps", "record"]
+__all__ = ["BINS", "REACH_H", "REACH_Z", "Recording", "frame_steps", "observe", "record"]
 
 BINS = 50
+FRAMES = 60
 FEW = 2000  # contexts that a census begins with
 REACH_Z = 12.0
 """Histograms of z run from minus this to this; what lies beyond is in the bins at the ends."""
@@ -125,7 +127,7 @@ def record(
     corpus: str | Path = "surnames",
     normalize: str | None = None,
     steps: int = 20_000,
-    frames: int = 60,
+    frames: int = FRAMES,
     seed: int = 2147483647,
     batch_size: int = 32,
     lr: float | train.Schedule | None = None,
@@ -149,32 +151,71 @@ def record(
     arch = Architecture(vocab_size=found.vocab_size, normalize=normalize)
     g = Generator().manual_seed(seed)
     start = init.draw(arch, scheme, generator=g)
-    probe = _probe(splits.train, batch_size, arch, seed)
-    at = frame_steps(steps, frames)
-    schedule = lr if callable(lr) else train.halves(steps) if lr is None else lambda step: lr
     run = train.sgd(
         start,
         splits.train,
         steps=steps,
         generator=g,
         batch_size=batch_size,
-        lr=schedule,
-        snapshots=at,
+        lr=lr,
+        snapshots=frame_steps(steps, frames),
         progress=progress,
     )
-    seen = (_frame(run.snapshots[step], splits, probe, schedule(step)) for step in at)
     norm = "" if normalize is None else f", {normalize} norm"
-    return Recording(
+    return observe(
+        run,
+        splits,
         label=f"{scheme.name}{norm}" if label is None else label,
         about=f"{scheme.name}{norm}, {found.source}, seed {seed}, {steps:,} steps",
+        seed=seed,
+        batch_size=batch_size,
+        lr=lr,
+    )
+
+
+def observe(
+    run: train.Run,
+    splits: Splits,
+    *,
+    label: str = "",
+    about: str = "",
+    seed: int = 2147483647,
+    batch_size: int = 32,
+    lr: float | train.Schedule | None = None,
+) -> Recording:
+    """What the training microscope shows of a run that was trained with `snapshots`: its frames.
+
+    - `run`: of one network; of a stack's pick one, `run.run(k)`. The first step and the end are to
+      be among its snapshots, as they are among those of `frame_steps`
+    - `splits`: what it was trained on, and the dev split
+    - `label`, `about`: as in `Recording`
+    - `seed`: whose first batch all frames are shown on, of `batch_size` examples
+    - `lr`: what `train.sgd` was given
+
+    Raises `ValueError` for a stack, and for a run without these snapshots.
+    """
+    if run.losses.ndim != 1:
+        raise ValueError(f"this run is of {len(run.losses)} networks; pick one: run.run(k)")
+    steps, at = len(run.losses), sorted(run.snapshots)
+    if len(at) < 2 or (at[0], at[-1]) != (0, steps):
+        raise ValueError(
+            f"the run has {steps:,} steps and snapshots at {at}; wanted the first and the last "
+            f"among them: train.sgd(..., snapshots=frame_steps({steps}))"
+        )
+    probe = _probe(splits.train, batch_size, run.params.arch, seed)
+    schedule = train.as_schedule(lr, steps)
+    seen = (_frame(run.snapshots[step], splits, probe, schedule(step)) for step in at)
+    return Recording(
+        label=label,
+        about=about,
         steps=torch.tensor(at),
-        tensors=tuple(_field_name(name) for name in start.names()),
+        tensors=tuple(_field_name(name) for name in run.params.names()),
         batch_loss=_since_last(run.losses, at),
         **{name: torch.stack(kept) for name, kept in _columns(seen)},
     )
 
 
-def frame_steps(steps: int, frames: int) -> list[int]:
+def frame_steps(steps: int, frames: int = FRAMES) -> list[int]:
     """`frames` of the steps from 0 to `steps`, the ends among them, evenly spaced on a log axis.
 
     Whole numbers are too far apart for that at first: there they come one after another. A run

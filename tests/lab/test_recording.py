@@ -18,7 +18,7 @@ from torch import nn
 
 from mlpinit import corpus, init, lab, mlp, saturation, train
 from mlpinit.lab import batch
-from mlpinit.lab.recording import BINS, REACH_H, REACH_Z, Recording, frame_steps, record
+from mlpinit.lab.recording import BINS, REACH_H, REACH_Z, Recording, frame_steps, observe, record
 
 STEPS = 60
 FRAMES = 8
@@ -290,3 +290,40 @@ def exact(found: Recording) -> dict[str, object]:
         "gradient": found.gradient.tolist(),
         "ratio": ratio,
     }
+
+
+def test_a_run_of_a_stack_shows_what_the_same_run_alone_does():
+    splits = corpus.split(corpus.load())
+    generators = [torch.Generator().manual_seed(SEED) for _ in range(2)]
+    starts = [
+        init.draw(mlp.Architecture(), RUNS[name][0], generator=g)
+        for name, g in zip(("article", "scaled"), generators, strict=True)
+    ]
+    run = train.sgd(
+        init.stack(starts),
+        splits.train,
+        steps=STEPS,
+        generator=generators,
+        snapshots=frame_steps(STEPS, FRAMES),
+        progress=False,
+    )
+    seen, alone = observe(run.run(1), splits), recorded("scaled")
+    assert torch.equal(seen.steps, alone.steps)
+    assert torch.equal(seen.white, alone.white)
+    assert torch.equal(seen.rate, alone.rate)
+    torch.testing.assert_close(seen.dev_loss, alone.dev_loss, atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen.ratio, alone.ratio, rtol=1e-3, atol=0, equal_nan=True)
+    with pytest.raises(ValueError, match=r"this run is of 2 networks; pick one: run\.run\(k\)"):
+        observe(run, splits)
+    with pytest.raises(ValueError, match="only that of a stack has runs to pick"):
+        run.run(1).run(0)
+
+
+@pytest.mark.parametrize("at", [(), (0,), (0, 30), (30, 60)])
+def test_a_run_without_its_first_and_last_snapshot_is_refused(at):
+    splits = corpus.split(corpus.load())
+    g = torch.Generator().manual_seed(SEED)
+    start = init.draw(mlp.Architecture(), init.UNSCALED, generator=g)
+    run = train.sgd(start, splits.train, steps=STEPS, generator=g, snapshots=at, progress=False)
+    with pytest.raises(ValueError, match=r"snapshots=frame_steps\(60\)"):
+        observe(run, splits)
