@@ -100,14 +100,18 @@ def test_cold_builds_agree_to_the_byte(built: Project, tmp_path: Path) -> None:
     assert again.page("chapter") == built.page("chapter")
 
 
-def test_figures_of_earlier_builds_are_removed(project: Project) -> None:
+def test_figures_and_recordings_of_earlier_builds_are_removed(project: Project) -> None:
     before = set(project.figures())
+    recording = project.html / "_static" / "labs" / "run-01234567.js"
+    recording.parent.mkdir(exist_ok=True)
+    recording.write_text("// a run that no page shows", encoding="utf-8")
     project.edit("mlpinit/constant.py", "1.5", "2.5")
     assert project.make().returncode == 0
     after = set(project.figures())
     assert len(after) == len(before) == 2
     assert after.isdisjoint(before)
     assert all(f"_images/{name}" in project.page("chapter") for name in after)
+    assert not recording.exists()
 
 
 @pytest.mark.parametrize("moment", ["executing", "reading and writing"])

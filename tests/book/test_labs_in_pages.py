@@ -266,6 +266,8 @@ def test_a_recording_that_is_missing_is_said(page: Page, html: Path, tmp_path: P
 
 def test_recordings_are_light_and_come_when_they_are_near(page: Page, html: Path) -> None:
     files = sorted((html / "_static" / "labs").glob("*.js"))
+    named = "".join(path.read_text(encoding="utf-8") for path in html.rglob("*.html"))
+    assert {file.stem for file in files} == set(re.findall(r"\brun-[0-9a-f]{8}\b", named))
     assert len(files) >= 8
     assert all(10_000 < file.stat().st_size <= 150_000 for file in files)
     asked: list[str] = []

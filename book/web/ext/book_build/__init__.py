@@ -59,7 +59,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", labs.write_files)
     app.connect("html-page-context", labs.load)
     app.connect("build-finished", pages.redirect_to_root)
-    app.connect("build-finished", pages.remove_stale_images)
+    app.connect("build-finished", pages.remove_stale_files)
     app.connect("build-finished", pages.copy_static)
     set_up_mathematics(app)
     set_up_assets(app)

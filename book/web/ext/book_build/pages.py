@@ -11,7 +11,7 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["copy_static", "redirect_to_root", "remove_stale_images"]
+__all__ = ["copy_static", "redirect_to_root", "remove_stale_files"]
 
 REDIRECT = """<!DOCTYPE html>
 <html lang="en">
@@ -24,6 +24,7 @@ REDIRECT = """<!DOCTYPE html>
 </html>
 """
 IMAGE = re.compile(r"_images/([^\"'?#)\s]+)")
+RECORDING = re.compile(r"\brun-[0-9a-f]{8}\b")
 
 
 def redirect_to_root(app: Sphinx, exception: Exception | None) -> None:
@@ -34,15 +35,17 @@ def redirect_to_root(app: Sphinx, exception: Exception | None) -> None:
     Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
 
 
-def remove_stale_images(app: Sphinx, exception: Exception | None) -> None:
-    """Remove the figures of earlier builds: those that no page shows or links to."""
+def remove_stale_files(app: Sphinx, exception: Exception | None) -> None:
+    """Remove earlier builds' figures and recorded runs: those that no page shows or links to."""
     if exception is not None or app.builder.format != "html":
         return
     pages = [page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html")]
-    shown = {unquote(name) for page in pages for name in IMAGE.findall(page)}
-    for image in Path(app.outdir, "_images").glob("*"):
-        if image.is_file() and image.name not in shown:
-            image.unlink()
+    images = {unquote(name) for page in pages for name in IMAGE.findall(page)}
+    recordings = {f"{name}.js" for page in pages for name in RECORDING.findall(page)}
+    for folder, shown in (("_images", images), ("_static/labs", recordings)):
+        for path in Path(app.outdir, folder).glob("*"):
+            if path.is_file() and path.name not in shown:
+                path.unlink()
 
 
 def copy_static(app: Sphinx, exception: Exception | None) -> None:
