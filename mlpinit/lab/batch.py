@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ SIZE = 32
 SCRIPT = Path(__file__).with_name("batch.js")
 
 
+@cache
 def first_batch() -> tuple[Tensor, Tensor]:
     """X (32, 3) and Y (32,) of the embedded corpus, drawn as the chapters of Part II draw them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -72,9 +71,6 @@ def of_form(values: Values, seed: int, depth: int, width: int, normalize: bool) 
     ]
 
 
-first_batch = functools.cache(batch.first_batch)
-
-
 def draw(
     seed: int,
     depth: int,
@@ -103,7 +99,7 @@ def expected(
     unit = draw(seed, depth, width, kind, name, init.UNSCALED, torch.float64)
     W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, width, kind)]
     params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
-    X, Y = first_batch()
+    X, Y = batch.first_batch()
     zs, hs, loss = by_torch.through(mlp.as_module(params), X, Y)
     gradients = torch.autograd.grad(loss, zs)
     single = draw(seed, depth, width, kind, name, init.scaled(w, b), torch.float32)
