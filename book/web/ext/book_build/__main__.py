@@ -37,6 +37,8 @@ def main() -> int:
     build = root / "_build"
     build.mkdir(exist_ok=True)
     os.environ.update(KERNEL_ENVIRONMENT)
+    # An optional check of jsonschema's, that nothing here asks for; loading it takes over a second.
+    sys.modules["rfc3987_syntax"] = None
     os.environ["PYTHONPATH"] = str(root)
     os.environ["IPYTHONDIR"] = str(build / "ipython")
     with only_one(build / ".lock"):
@@ -111,8 +113,6 @@ def sphinx(root: Path, build: Path, jobs: str, solutions: str) -> int:
     # packages' entry points, which pybtex and others ask for by the dozen, be read more than once.
     gc.disable()
     importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
-    # An optional check of jsonschema's, that nothing here asks for; loading it takes over a second.
-    sys.modules["rfc3987_syntax"] = None
     from sphinx.cmd.build import build_main  # noqa: PLC0415
 
     strict = ["-n", "-W", "-q", "-j", jobs, "-D", f"book_solutions={solutions}"]
