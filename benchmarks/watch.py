@@ -134,10 +134,8 @@ def price(seconds: float) -> None:
 def interval_of_median(values: list[float]) -> tuple[float, float]:
     """95 % interval of the median, from the ranks: of n values half ± 0.98 √n lie below it."""
     ranked, n = sorted(values), len(values)
-    outward = 0.98 * n**0.5
-    return ranked[max(0, math.floor(n / 2 - outward))], ranked[
-        min(n - 1, math.ceil(n / 2 + outward))
-    ]
+    outside = max(0, math.floor(n / 2 - 0.98 * n**0.5) - 1)  # at either end
+    return ranked[outside], ranked[-1 - outside]
 
 
 def price_of(task: Task, every: int, seconds: float) -> tuple[float, list[float], int]:

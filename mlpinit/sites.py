@@ -301,13 +301,14 @@ class Map:
             return _set_in(torch.as_tensor(units), n, site)
         if not isinstance(units, Iterable) or isinstance(units, str):
             raise TypeError(f"the units of site {site!r} are {units!r}; wanted several, as [5]")
-        units = list(units)
-        for unit in units:
+        found = set()
+        for unit in units:  # once: it may be an iterator
             if not isinstance(unit, SupportsIndex) or isinstance(unit, bool):
                 raise TypeError(f"{unit!r} is no index of a unit of site {site!r}")
             if operator.index(unit) not in range(n):
                 raise ValueError(f"site {site!r} has units 0 to {n - 1}; there is no {unit!r}")
-        return {operator.index(unit) for unit in units}
+            found.add(operator.index(unit))
+        return found
 
     def n_units(self, site: str) -> int:
         """How many units a site has."""

@@ -8,6 +8,8 @@ from shutil import copytree
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from book_build.labs import FOLDER
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -42,7 +44,7 @@ def remove_stale_files(app: Sphinx, exception: Exception | None) -> None:
     pages = [page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html")]
     images = {unquote(name) for page in pages for name in IMAGE.findall(page)}
     recordings = {f"{name}.js" for page in pages for name in RECORDING.findall(page)}
-    for folder, shown in (("_images", images), ("_static/labs", recordings)):
+    for folder, shown in (("_images", images), (f"_static/{FOLDER}", recordings)):
         for path in Path(app.outdir, folder).glob("*"):
             if path.is_file() and path.name not in shown:
                 path.unlink()
