@@ -52,7 +52,8 @@ def audit(
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> with torch.no_grad():
-    ...     _ = model[0].bias[5].fill_(-100.0)
+    ...     _ = model[0].bias.zero_()
+    ...     model[0].bias[5] = -100.0
     >>> audit(model, torch.randn(500, 3)).dead()
     {'1': [5]}
     """

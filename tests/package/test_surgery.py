@@ -370,7 +370,6 @@ class One(nn.Module):
 
 
 def simple(f, **more):
-    torch.manual_seed(0)
     net = settle(One(f, a=nn.Linear(4, 6), **more))
     kill(net.a, [1, 2])
     return net
