@@ -148,7 +148,12 @@ def resolves(page: Path, link: str) -> bool:
     anchor = unquote(parts.fragment)
     if not anchor or target.suffix != ".html":
         return True
-    return soup(target).find(id=anchor) is not None
+    return anchor in anchors(target)
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    return frozenset(tag["id"] for tag in soup(path).select("[id]"))
 
 
 def test_nothing_is_published_that_is_not_in_the_contents(html: Path) -> None:
