@@ -10,14 +10,14 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from book_build import chromium
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, TimeoutError
 
 HEIGHT = 900
 WIDTHS = (1280, 390)
@@ -26,8 +26,9 @@ VIEWS = [(width, theme) for width in WIDTHS for theme in THEMES]
 IN_PAGE = Path(__file__).with_name("in_page.js").read_text(encoding="utf-8")
 NOT_A_FILE = re.compile(r"^(?!file:|data:|blob:|about:)")
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
-# The theme makes boxes that scroll focusable 300 ms after the window has changed.
+# The theme makes boxes that scroll focusable 300 ms after the window or the page has changed.
 SETTLED_MS = 400
+LATEST_MS = 10_000
 
 
 def required(environment: Mapping[str, str]) -> bool:
@@ -125,7 +126,7 @@ def visit(context: BrowserContext, html: Path, path: Path) -> Visit:
     for width in WIDTHS:
         page.evaluate("inPage.fold(true)")
         page.set_viewport_size({"width": width, "height": HEIGHT})
-        page.wait_for_timeout(SETTLED_MS)
+        settle(page)
         page.evaluate("inPage.fold(false)")
         for theme in THEMES:
             look(page, found, (width, theme))
@@ -136,6 +137,13 @@ def visit(context: BrowserContext, html: Path, path: Path) -> Visit:
     page.evaluate("localStorage.clear(), sessionStorage.clear()")
     page.close()
     return found
+
+
+def settle(page: Page) -> None:
+    """Wait for the theme's tab stops, late on a busy machine; axe-core names any still missing."""
+    page.wait_for_timeout(SETTLED_MS)
+    with suppress(TimeoutError):
+        page.wait_for_function("inPage.hasTabStops()", timeout=LATEST_MS, polling=100)
 
 
 def look(page: Page, found: Visit, view: tuple[int, str]) -> None:

@@ -21,6 +21,12 @@ window.inPage = {
     });
   },
 
+  // Whether the theme has made every box that scrolls sideways a stop of the Tab key.
+  hasTabStops() {
+    const boxes = document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container");
+    return [...boxes].every((box) => box.scrollWidth <= box.clientWidth || box.tabIndex >= 0);
+  },
+
   formulas() {
     // A formula in what is not displayed yet, such as a definition that appears on hover, has no box.
     const found = [...document.querySelectorAll("main math")].filter((m) => m.checkVisibility());

@@ -192,7 +192,7 @@ def test_stops_of_a_chapter_are_what_they_should_be(
     page: Page, pages: dict[Path, BeautifulSoup]
 ) -> None:
     page.goto(with_element(pages, "main:has(.cell > details):has(.cell > .cell_input)").as_uri())
-    page.wait_for_timeout(browser.SETTLED_MS)
+    browser.settle(page)
     for _ in range(page.evaluate("inPage.followFocus()")):
         page.keyboard.press("Tab")
     reached = {

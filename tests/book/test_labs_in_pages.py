@@ -181,7 +181,7 @@ def test_labs_fit_and_axe_finds_nothing_serious(
     page.goto(address(html, name))
     for k in range(len(tags)):
         ready(page, k).locator("summary", has_text="The numbers").click()
-    page.wait_for_timeout(browser.SETTLED_MS)
+    browser.settle(page)
     assert page.evaluate("inPage.sideways()") == []
     page.evaluate(browser.AXE_SCRIPT)
     assert page.evaluate(AXE, SELECTOR) == []
