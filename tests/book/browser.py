@@ -26,7 +26,7 @@ VIEWS = [(width, theme) for width in WIDTHS for theme in THEMES]
 IN_PAGE = Path(__file__).with_name("in_page.js").read_text(encoding="utf-8")
 NOT_A_FILE = re.compile(r"^(?!file:|data:|blob:|about:)")
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
-# The theme makes boxes that scroll focusable 300 ms after the window or the page has changed.
+# The theme looks at its boxes again 300 ms after the window or the page has changed.
 SETTLED_MS = 400
 LATEST_MS = 10_000
 
@@ -140,7 +140,7 @@ def visit(context: BrowserContext, html: Path, path: Path) -> Visit:
 
 
 def settle(page: Page) -> None:
-    """Wait for the theme's tab stops, late on a busy machine; axe-core names any still missing."""
+    """Wait until what scrolls can be reached, however busy the machine; axe-core names the rest."""
     page.wait_for_timeout(SETTLED_MS)
     with suppress(TimeoutError):
         page.wait_for_function("inPage.hasTabStops()", timeout=LATEST_MS, polling=100)

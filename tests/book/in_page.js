@@ -21,7 +21,7 @@ window.inPage = {
     });
   },
 
-  // Whether the theme has made every box that scrolls sideways a stop of the Tab key.
+  // Whether every box that scrolls sideways is a stop of the Tab key.
   hasTabStops() {
     const boxes = document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container");
     return [...boxes].every((box) => box.scrollWidth <= box.clientWidth || box.tabIndex >= 0);

@@ -202,6 +202,18 @@ def test_stops_of_a_chapter_are_what_they_should_be(
     assert reached == dict.fromkeys(STOPS, True)
 
 
+def test_a_box_that_scrolls_is_a_stop_before_the_theme_makes_it_one(
+    page: Page, pages: dict[Path, BeautifulSoup]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": browser.HEIGHT})
+    page.goto(with_element(pages, "main:has(.cell > details):has(table)").as_uri())
+    browser.settle(page)
+    unstopped = "document.querySelectorAll('[tabindex=\"0\"]').forEach((e) => (e.tabIndex = -1))"
+    page.evaluate(unstopped)
+    assert not page.evaluate("inPage.hasTabStops()")
+    assert page.evaluate(f"{unstopped}; dispatchEvent(new Event('resize')); inPage.hasTabStops()")
+
+
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 @pytest.mark.parametrize("box", ["div.cell > details", ".admonition.dropdown"])
 def test_what_is_folded_opens_and_closes(

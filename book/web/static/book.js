@@ -5,7 +5,8 @@
   const reachable = () => {
     for (const box of document.querySelectorAll(BOXES)) {
       const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
-      if (scrolls && !box.hasAttribute("tabindex")) {
+      // The theme gives -1 to what does not scroll, and 0 only some time after it does.
+      if (scrolls && box.tabIndex < 0) {
         box.tabIndex = 0;
         box.dataset.scrolls = "";
         if (!/^(TABLE|PRE)$/.test(box.tagName)) box.setAttribute("role", "group");
