@@ -146,6 +146,7 @@ def test_numbers_are_told_in_a_table(page: Page, html: Path, name: str, k: int) 
     found = ready(page, k)
     found.locator("summary", has_text="The numbers").click()
     table = found.locator(".lab-table table")
+    table.wait_for()  # it is filled once the browser says that it has been opened
     assert table.locator("thead th").count() >= 3
     assert table.locator("tbody tr").count() >= 1
     assert not re.search(r"undefined|NaN|\[object", table.inner_text())
