@@ -12,10 +12,10 @@ REMOTE ?= $(shell git remote get-url origin 2>/dev/null)
 python_of = $(1)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 PY := $(call python_of,$(VENV))
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-# PyTorch's own index holds the build without CUDA. Asked for torch alone, and given up soon:
-# a machine that cannot reach it takes torch from where it takes everything else.
-TORCH_INDEX := $(if $(filter Linux,$(shell uname -s)),\
-	--extra-index-url https://download.pytorch.org/whl/cpu --no-deps --retries 1 --timeout 10)
+# torch without CUDA, by pip, which keeps to the user's own settings; uv, which does not read them, downloads the
+# rest side by side. What Python compiles at a first import need not be compiled before.
+TORCH_OPTIONS = $$($(PYTHON) binder/torch_index.py)
+UV := $(dir $(PY))uv
 
 # The stamps name the content they stand for, so that a checkout's dates do not matter. They are written
 # last, so that whatever was interrupted is made again from nothing; a .venv whose Python has gone has none.
@@ -46,8 +46,11 @@ $(INSTALLED):
 	@echo "Installing the pinned packages into $(VENV) (once; some minutes)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install -qq $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
-	@$(PIP) install -qq --requirement requirements.txt
+	@$(PIP) install -qq --no-compile $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
+	@{ $(PIP) install -qq --no-compile "$$(grep '^uv==' requirements.txt)" && \
+		$(UV) pip install --quiet --python $(PY) --requirement requirements.txt; } || { \
+		echo "uv could not install them; pip does, in more time"; \
+		$(PIP) install -qq --requirement requirements.txt; }
 	@touch $@
 
 $(PACKAGE): $(INSTALLED)
@@ -65,7 +68,7 @@ test: $(PACKAGE)  ## lint, then run every test
 ifdef TORCH
 test-package:
 	@rm -rf $(LOOSE) && $(PYTHON) -m venv $(LOOSE)
-	@$(LOOSE_PY) -m pip install -qq $(TORCH_INDEX) "$(TORCH)"
+	@$(LOOSE_PY) -m pip install -qq $(TORCH_OPTIONS) "$(TORCH)"
 	@$(LOOSE_PY) -m pip install -qq --editable ".[test]"
 	@$(LOOSE_PY) -c 'import numpy, sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, "numpy", numpy.__version__)'
 	@$(LOOSE_PY) -m pytest tests/package mlpinit --ignore=mlpinit/grading
@@ -119,7 +122,7 @@ records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=.
 
 gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@rm -rf _build/autograder && mkdir -p _build/autograder
-	@cp -R gradescope/setup.sh gradescope/run_autograder mlpinit pyproject.toml README.md LICENSE LICENSE-text _build/autograder
+	@cp -R gradescope/setup.sh gradescope/run_autograder binder/torch_index.py mlpinit pyproject.toml README.md LICENSE LICENSE-text _build/autograder
 	@grep '^torch==' requirements.txt > _build/autograder/torch.txt
 	@find _build/autograder -name __pycache__ -prune -exec rm -rf {} +
 	@cd _build/autograder && $(abspath $(PY)) -m zipfile -c ../autograder.zip *
