@@ -13,7 +13,9 @@ python_of = $(1)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 PY := $(call python_of,$(VENV))
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 # torch without CUDA, by pip, which keeps to the user's own settings; uv, which does not read them, downloads the
-# rest side by side. What Python compiles at a first import need not be compiled before.
+# rest side by side. Neither compiles what it installs: Python does, at the first import, and is to keep it even
+# where the shell tells it not to.
+export PYTHONDONTWRITEBYTECODE :=
 TORCH_OPTIONS = $$($(PYTHON) binder/torch_index.py)
 UV := $(dir $(PY))uv
 
@@ -54,7 +56,7 @@ $(INSTALLED):
 	@touch $@
 
 $(PACKAGE): $(INSTALLED)
-	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@$(PIP) install -qq --no-compile --no-deps --no-build-isolation --editable .
 	@touch $@
 
 book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out)
