@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+# Anything: recorded runs are trained again to their end, not for their first part.
+FULL ?=
+export MLPINIT_FULL := $(FULL)
 PORT ?= 8000
 SOLUTIONS ?= 1
 REMOTE ?= $(shell git remote get-url origin 2>/dev/null)
@@ -59,7 +62,7 @@ $(PACKAGE): $(INSTALLED)
 	@$(PIP) install -qq --no-compile --no-deps --no-build-isolation --editable .
 	@touch $@
 
-book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out)
+book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out; FULL=1 replays records whole)
 	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS)
 
 test: $(PACKAGE)  ## lint, then run every test
@@ -121,6 +124,7 @@ bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
 	@$(PY) -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
+	@$(PY) -m mlpinit.lab.ladder
 
 gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@rm -rf _build/autograder && mkdir -p _build/autograder

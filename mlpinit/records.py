@@ -17,7 +17,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -37,6 +37,7 @@ from mlpinit.params import Architecture, Params, stack
 __all__ = [
     "CORPORA",
     "FOLDER",
+    "REPLAYED",
     "RUNGS",
     "SEEDS",
     "STEPS",
@@ -44,12 +45,15 @@ __all__ = [
     "Record",
     "RecordError",
     "Rung",
+    "apart",
     "changed",
     "curves",
     "load",
     "losses",
     "missing",
     "record",
+    "replay",
+    "replayed_steps",
     "run",
     "save",
 ]
@@ -66,8 +70,16 @@ BATCH_SIZE = 32
 RATES = (0.1, 0.01)
 BLOCKS = 100
 TOGETHER = 5
-TOLERANCE = 2e-3
 FORMAT = 1
+REPLAYED = 10
+"""A build trains the first of this many parts of a run."""
+
+ALIKE = 12  # runs in one stack when they are trained again: more gain nothing
+FULL = "MLPINIT_FULL"  # where it is set, runs are trained again to their end
+# How far rounding, which differs between processors, may move a loss that is recorded, in nats. A
+# start whose numbers are off by 2^-23 moves the means of a block by 3e-8, the original's by 2e-3.
+MOVED = 2e-5
+MOVED_ORIGINAL = 2e-2
 PATIENCE = 10.0  # seconds for a Dask scheduler to answer
 
 
@@ -146,6 +158,11 @@ class Record:
         """The name of its file."""
         return f"{self.corpus}-{self.rung}-{self.seed}.json"
 
+    @property
+    def tolerance(self) -> float:
+        """How far another processor's rounding may move the mean loss of a block, in nats."""
+        return MOVED_ORIGINAL if self.rung == "original" else MOVED
+
 
 @dataclass(frozen=True)
 class Job:
@@ -189,7 +206,7 @@ def run(job: Job) -> list[Record]:
     """
     began = time.perf_counter()
     splits, rung = _splits(job.corpus, job.sha256), RUNGS[job.rung]
-    trained = _train(rung, job.seeds, splits, steps=job.steps, of=job.steps)
+    trained = _train([(rung, seed) for seed in job.seeds], splits, steps=job.steps, of=job.steps)
 
     def evaluate(statistics: Statistics | None) -> list[dict[str, float]]:
         return [
@@ -225,10 +242,20 @@ def run(job: Job) -> list[Record]:
     ]
 
 
-def _train(rung: Rung, seeds: Sequence[int], splits: Splits, *, steps: int, of: int) -> train.Run:
-    """The first `steps` steps of runs of `of` steps, a network a seed."""
-    generators = [Generator().manual_seed(seed) for seed in seeds]
-    starts = [init.draw(rung.arch, rung.scheme, generator=g) for g in generators]
+def _train(
+    runs: Sequence[tuple[Rung, int]],
+    splits: Splits,
+    *,
+    steps: int,
+    of: int,
+    snapshots: Collection[int] = (),
+) -> train.Run:
+    """The first `steps` steps of runs of `of` steps, given as rung and seed, in one stack."""
+    generators = [Generator().manual_seed(seed) for _, seed in runs]
+    starts = [
+        init.draw(rung.arch, rung.scheme, generator=g)
+        for (rung, _), g in zip(runs, generators, strict=True)
+    ]
     return train.sgd(
         stack(starts),
         splits.train,
@@ -236,6 +263,7 @@ def _train(rung: Rung, seeds: Sequence[int], splits: Splits, *, steps: int, of: 
         generator=generators,
         batch_size=BATCH_SIZE,
         lr=train.halves(of, *RATES),
+        snapshots=snapshots,
         progress=False,
     )
 
@@ -481,27 +509,103 @@ def _is_there(folder: Path, job: Job, seed: int) -> bool:
     return True
 
 
-def changed(records: Iterable[Record], *, tolerance: float = TOLERANCE) -> list[str]:
+# --- Training again what is recorded --------------------------------------------------------------
+
+
+def replayed_steps(steps: int = STEPS) -> int:
+    """How many steps a build trains again: a tenth of a run, or all if `MLPINIT_FULL` is set."""
+    return steps if os.environ.get(FULL) else max(1, steps // REPLAYED)
+
+
+def replay(
+    records: Iterable[Record], *, steps: int | None = None, snapshots: Collection[int] = ()
+) -> list[train.Run]:
+    """Train the first `steps` steps of recorded runs again, and hold the records against them.
+
+    - `steps`: at least a block; None for `replayed_steps`. Of a whole run the end is compared too
+    - `snapshots`: as in `train.sgd`
+
+    The runs come in the order of the records. Raises `RecordError`, which names every record that
+    today's code does not make: by the mean loss of a block, or the losses at the end.
+    """
+    entries = list(records)
+    if short := [e.filename for e in entries if steps is not None and steps < e.block]:
+        raise ValueError(f"{steps} steps are no block of {short[0]}; there is nothing to compare")
+    again = _again(entries, lambda entry: steps or replayed_steps(entry.steps), snapshots)
+    if found := _disagreements(entries, again):
+        raise RecordError("\n".join(found))
+    return again
+
+
+def changed(records: Iterable[Record]) -> list[str]:
     """The records that today's code would not make, a sentence each.
 
     Trains the first block of each run again and compares its mean loss with the recorded one. What
     decides is the numbers: neither an edit that does not change them nor another torch that
     computes the same makes a record stale.
     """
+    entries = list(records)
+    return _disagreements(entries, _again(entries, lambda entry: entry.block))
+
+
+def apart(entry: Record, run: train.Run) -> float:
+    """How far a run lies from its record: the largest difference of a block's mean loss, in nats.
+
+    Of the blocks that the run trained to their end.
+    """
+    means = _block_means(run.losses, entry.block)
+    return max(abs(a - b) for a, b in zip(means, entry.curve, strict=False))
+
+
+def _again(
+    entries: Sequence[Record],
+    length: Callable[[Record], int],
+    snapshots: Collection[int] = (),
+) -> list[train.Run]:
+    """Runs of the recorded settings, those of one architecture together."""
+
+    def kind(k: int) -> tuple:
+        entry = entries[k]
+        corpus_of = entry.corpus, entry.sha256
+        return (*corpus_of, RUNGS[entry.rung].arch.normalize or "", entry.steps, length(entry))
+
+    runs: dict[int, train.Run] = {}
+    for (name, sha256, _, steps, first), alike in groupby(
+        sorted(range(len(entries)), key=kind), kind
+    ):
+        places = list(alike)
+        for part in (places[i : i + ALIKE] for i in range(0, len(places), ALIKE)):
+            trained = _train(
+                [(RUNGS[entries[k].rung], entries[k].seed) for k in part],
+                _splits(name, sha256),
+                steps=first,
+                of=steps,
+                snapshots=snapshots,
+            )
+            runs |= {k: trained.run(i) for i, k in enumerate(part)}
+    return [runs[k] for k in range(len(entries))]
+
+
+def _disagreements(entries: Sequence[Record], runs: Sequence[train.Run]) -> list[str]:
     found = []
-    alike = groupby(records, key=lambda e: (e.corpus, e.sha256, e.rung, e.steps, e.block))
-    for (name, sha256, key, steps, block), group in alike:
-        entries = list(group)
-        seeds = [entry.seed for entry in entries]
-        again = _train(RUNGS[key], seeds, _splits(name, sha256), steps=block, of=steps)
-        for entry, losses in zip(entries, again.losses, strict=True):
-            (mean,) = _block_means(losses, block)
-            if not abs(mean - entry.curve[0]) <= tolerance:
-                found.append(
-                    f"{entry.filename}: the first {block} steps have mean loss {mean}, and "
-                    f"{entry.curve[0]} is recorded"
-                )
+    for entry, run in zip(entries, runs, strict=True):
+        if not (off := apart(entry, run)) <= entry.tolerance:
+            found.append(
+                f"{entry.filename}: over {len(run.losses)} steps the mean loss of a block differs "
+                f"by {off:.1e} from the recorded one; {entry.tolerance:.0e} may be rounding"
+            )
+        if len(run.losses) == entry.steps:
+            found += _end_disagreements(entry, run)
     return found
+
+
+def _end_disagreements(entry: Record, run: train.Run) -> list[str]:
+    ended = _evaluate(run.params, _splits(entry.corpus, entry.sha256), run.statistics)
+    return [
+        f"{entry.filename}: the {part} loss ends at {loss}, and {entry.loss[part]} is recorded"
+        for part, loss in ended.items()
+        if not abs(loss - entry.loss[part]) <= entry.tolerance
+    ]
 
 
 # --- Making what is missing ----------------------------------------------------------------------

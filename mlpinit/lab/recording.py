@@ -13,10 +13,11 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -100,6 +101,27 @@ class Recording:
             "gradient": _three_digits(self.gradient),
             "ratio": _three_digits(self.ratio),
         }
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Recording:
+        """The recording that `data` was made of, as exact as `data` is."""
+        frames, rows, units = len(data["steps"]), data["rows"], data["units"]
+        return cls(
+            label=data["label"],
+            about=data["about"],
+            steps=torch.tensor(data["steps"]),
+            tensors=tuple(data["tensors"]),
+            white=_cells(_bytes(data["white"]), frames, rows * units).view(frames, rows, units),
+            z=_counts(_bytes(data["z"])).view(frames, BINS),
+            h=_counts(_bytes(data["h"])).view(frames, BINS),
+            soft=torch.tensor(data["soft"]),
+            hard=torch.tensor(data["hard"]),
+            batch_loss=_numbers(data["batchLoss"]),
+            dev_loss=_numbers(data["devLoss"]),
+            rate=_numbers(data["rate"]),
+            gradient=_numbers(data["gradient"]),
+            ratio=_numbers(data["ratio"]),
+        )
 
     def json(self) -> str:
         """`data` as text that may stand in a page's script: without any `<`."""
@@ -324,6 +346,35 @@ def _words(counts: Tensor) -> bytes:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
+
+
+def _bytes(text: str) -> Tensor:
+    return torch.tensor(list(base64.b64decode(text)), dtype=torch.int64)
+
+
+def _cells(packed: Tensor, frames: int, cells: int) -> Tensor:
+    """What `_bits` packed: (frames, cells) bool."""
+    bits = (packed[:, None] >> torch.arange(7, -1, -1)) & 1
+    return bits.view(frames, -1)[:, :cells].bool()
+
+
+def _counts(packed: Tensor) -> Tensor:
+    """What `_words` packed, flat."""
+    low, high = packed.view(-1, 2).unbind(1)
+    return low + 256 * high
+
+
+def _numbers(values: Sequence) -> Tensor:
+    """Floats, or rows of floats, nan for None."""
+
+    def known(value: Any) -> Any:
+        return [known(v) for v in value] if isinstance(value, list) else _or_nan(value)
+
+    return torch.tensor(known(list(values)), dtype=torch.float64)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _three_digits(rows: Tensor) -> list[list[float | None]]:

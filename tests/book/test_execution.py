@@ -8,8 +8,10 @@ import sqlite3
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+import pytest
+from book_build import execution
 from bs4 import BeautifulSoup
-from small_project import Project
+from small_project import ROOT, Project
 
 LONG_AGO = "2020-02-03 04:05"
 
@@ -58,3 +60,14 @@ def age_runs(project: Project) -> None:
 
 def forget_pages(project: Project) -> None:
     (project.root / "_build" / ".unfinished").touch()
+
+
+def test_a_build_that_replays_records_whole_runs_cells_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLPINIT_FULL", raising=False)
+    part = execution.figures_digest(ROOT)
+    monkeypatch.setenv("MLPINIT_FULL", "")
+    assert execution.figures_digest(ROOT) == part
+    monkeypatch.setenv("MLPINIT_FULL", "1")
+    assert execution.figures_digest(ROOT) != part

@@ -259,11 +259,53 @@ def test_stale_is_what_todays_numbers_are_not(tmp_path, two, capsys):
     assert records.changed(two) == []
     wrong = dataclasses.replace(wrong, curve=[wrong.curve[0] + 0.01, *wrong.curve[1:]])
     (found,) = records.changed([right, wrong])
-    assert found.startswith("surnames-kaiming-2.json: the first 2 steps have mean loss 3.")
+    assert found.startswith(
+        "surnames-kaiming-2.json: over 2 steps the mean loss of a block differs"
+    )
     for entry in (right, wrong):
         records.save(entry, tmp_path)
     assert records.main(["--folder", str(tmp_path), "--check"]) == 1
     assert "1 of 2 records differ" in capsys.readouterr().err
+
+
+def test_a_replayed_run_is_the_recorded_one_seed_by_seed(two):
+    (batch,) = records.run(job("batch", (1,)))
+    entries = [two[1], batch, two[0]]
+    again = records.replay(entries, steps=100, snapshots=[0, 100])
+    for entry, run in zip(entries, again, strict=True):
+        assert run.losses.shape == (100,)
+        assert records.apart(entry, run) < 1e-5
+    alone = records.replay([two[0]], steps=100, snapshots=[0, 100])[0]
+    torch.testing.assert_close(again[2].losses, alone.losses)
+    torch.testing.assert_close(again[2].snapshots[100].W[0], alone.params.W[0])
+
+
+def test_a_record_that_is_not_made_again_is_named(two):
+    right, wrong = two
+    late = [*wrong.curve[:10], wrong.curve[10] - 1e-4, *wrong.curve[11:]]
+    wrong = dataclasses.replace(wrong, curve=late)
+    records.replay([right, wrong], steps=20)
+    with pytest.raises(RecordError, match=r"^surnames-kaiming-2.json: over 22 steps .* 1.0e-04"):
+        records.replay([right, wrong], steps=22)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        records.replay([right], steps=1)
+
+
+def test_a_run_replayed_to_its_end_has_its_end_compared(two):
+    right, wrong = two
+    records.replay([right], steps=200)
+    wrong = dataclasses.replace(wrong, loss=wrong.loss | {"dev": wrong.loss["dev"] + 1e-3})
+    with pytest.raises(RecordError, match=r"^surnames-kaiming-2.json: the dev loss ends at \d"):
+        records.replay([wrong], steps=200)
+
+
+def test_a_build_replays_a_tenth_or_all_where_it_is_asked_to(monkeypatch, two):
+    monkeypatch.delenv("MLPINIT_FULL", raising=False)
+    assert records.replayed_steps() == 20_000
+    assert len(records.replay([two[0]])[0].losses) == 20
+    monkeypatch.setenv("MLPINIT_FULL", "1")
+    assert records.replayed_steps() == 200_000
+    assert len(records.replay([two[0]])[0].losses) == 200
 
 
 # --- The command ---------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 KEPT_CACHES = 2
+FULL = "MLPINIT_FULL"  # recorded runs are trained again to their end: see `mlpinit.records.replay`
+LONGEST = 7200  # seconds that a cell may take then
 IN_THE_PAGE = {".js", ".css"}  # the labs', which no cell reads: pages load them
 
 
@@ -51,6 +53,7 @@ def figures_digest(root: Path) -> str:
     package = (p for p in (root / "mlpinit").rglob("*") if "__pycache__" not in p.parts)
     package = (p for p in package if p.suffix not in IN_THE_PAGE)
     digest = hashlib.sha256(f"{sys.version} {sorted(KERNEL_ENVIRONMENT.items())}".encode())
+    digest.update(os.environ.get(FULL, "").encode())
     for path in sorted(p for p in [*package, root / "requirements.txt"] if p.is_file()):
         digest.update(f"\n{path.relative_to(root).as_posix()}\n".encode())
         digest.update(path.read_bytes())
@@ -66,6 +69,8 @@ def choose_cache(app: Sphinx, config: Config) -> None:
     for old in sorted(caches.iterdir(), key=lambda p: p.stat().st_mtime)[:-KEPT_CACHES]:
         shutil.rmtree(old)
     config.nb_execution_cache_path = str(cache)
+    if os.environ.get(FULL):
+        config.nb_execution_timeout = LONGEST
 
 
 def hash_what_runs() -> None:
