@@ -29,7 +29,16 @@ from mlpinit.init import Scheme
 from mlpinit.normalize import Statistics
 from mlpinit.params import Architecture, Params
 
-__all__ = ["BINS", "REACH_H", "REACH_Z", "Recording", "frame_steps", "observe", "record"]
+__all__ = [
+    "BINS",
+    "REACH_H",
+    "REACH_Z",
+    "Recording",
+    "continued",
+    "frame_steps",
+    "observe",
+    "record",
+]
 
 BINS = 50
 FRAMES = 60
@@ -234,6 +243,32 @@ def observe(
         tensors=tuple(_field_name(name) for name in run.params.names()),
         batch_loss=_since_last(run.losses, at),
         **{name: torch.stack(kept) for name, kept in _columns(seen)},
+    )
+
+
+def continued(first: Recording, rest: Recording, *, at: int) -> Recording:
+    """The recording of a run that is `first` until step `at` and `rest` from there on.
+
+    Two runs that differ only from some step on need their common part trained and observed once.
+
+    - `first`: has a frame at step `at`
+    - `rest`: of a run that began with the parameters of that frame; its steps count from there
+
+    Raises `ValueError` when `first` has no such frame.
+    """
+    if at not in first.steps.tolist():
+        raise ValueError(f"there is no frame at step {at:,}; there are {first.steps.tolist()}")
+    before = first.steps < at
+    both = {
+        name: torch.cat([getattr(first, name)[before], getattr(rest, name)])
+        for name in ("white", "z", "h", "soft", "hard", "dev_loss", "rate", "gradient", "ratio")
+    }
+    return replace(
+        rest,
+        steps=torch.cat([first.steps[before], rest.steps + at]),
+        # The frame at `at` looks back on the steps before it.
+        batch_loss=torch.cat([first.batch_loss[first.steps <= at], rest.batch_loss[1:]]),
+        **both,
     )
 
 

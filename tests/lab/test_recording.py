@@ -18,7 +18,16 @@ from torch import nn
 
 from mlpinit import corpus, init, lab, mlp, saturation, train
 from mlpinit.lab import batch
-from mlpinit.lab.recording import BINS, REACH_H, REACH_Z, Recording, frame_steps, observe, record
+from mlpinit.lab.recording import (
+    BINS,
+    REACH_H,
+    REACH_Z,
+    Recording,
+    continued,
+    frame_steps,
+    observe,
+    record,
+)
 
 STEPS = 60
 FRAMES = 8
@@ -327,3 +336,31 @@ def test_a_run_without_its_first_and_last_snapshot_is_refused(at):
     run = train.sgd(start, splits.train, steps=STEPS, generator=g, snapshots=at, progress=False)
     with pytest.raises(ValueError, match=r"snapshots=frame_steps\(60\)"):
         observe(run, splits)
+
+
+def half_trained(steps: int, **settings: object) -> tuple[train.Run, corpus.Splits]:
+    splits = corpus.split(corpus.load())
+    g = torch.Generator().manual_seed(SEED)
+    start = init.draw(mlp.Architecture(), RUNS["article"][0], generator=g)
+    return train.sgd(start, splits.train, steps=steps, generator=g, **settings), splits
+
+
+def test_a_run_recorded_in_two_parts_is_the_run_recorded_whole():
+    keep = [0, 3, 30, 41, 60]
+    run, splits = half_trained(60, snapshots=keep)
+    whole = observe(run, splits)
+    g = torch.Generator().manual_seed(SEED)
+    init.draw(mlp.Architecture(), RUNS["article"][0], generator=g)
+    torch.randint(0, len(splits.train), (30, 32), generator=g)  # the batches of the first part
+    second = train.sgd(
+        run.snapshots[30], splits.train, steps=30, generator=g, lr=0.01, snapshots=[0, 11, 30]
+    )
+    same = half_trained(30, snapshots=[0, 3, 30], lr=0.1)[0]
+    assert torch.equal(same.params.C, run.snapshots[30].C)
+    for trunk in (whole, observe(same, splits, lr=0.1)):
+        found = continued(trunk, observe(second, splits, lr=0.01), at=30)
+        for field in dataclasses.fields(Recording):
+            a, b = (getattr(r, field.name) for r in (found, whole))
+            assert a == b if isinstance(a, str | tuple) else torch.allclose(a, b, equal_nan=True)
+    with pytest.raises(ValueError, match="no frame at step 29"):
+        continued(whole, whole, at=29)
