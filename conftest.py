@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("patient")
 WORTH_TELLING = 20.0  # seconds
 
 
-@dataclass
+@dataclass(eq=False)
 class WhereTimeWent:
     """Adds up what each file's tests took, their set-ups included; in all processes together."""
 
@@ -38,7 +38,9 @@ class WhereTimeWent:
         """Ten at most: the seven dearest files, and the three dearest set-ups."""
         of_files = [f"{seconds:7.1f} s  {name}" for name, seconds in self.files.most_common(7)]
         return of_files + [
-            f"{seconds:7.1f} s  setting up {name}" for name, seconds in self.set_ups.most_common(3)
+            f"{seconds:7.1f} s  setting up {name}"
+            for name, seconds in self.set_ups.most_common(3)
+            if seconds > 1
         ]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
