@@ -7,6 +7,7 @@ JOBS ?= 2
 # Anything: recorded runs are trained again to their end, not for their first part.
 FULL ?=
 export MLPINIT_FULL := $(FULL)
+TESTERS ?= 2
 PORT ?= 8000
 SOLUTIONS ?= 1
 REMOTE ?= $(shell git remote get-url origin 2>/dev/null)
@@ -37,8 +38,11 @@ LOOSE := _build/package-venv
 LOOSE_PY := $(call python_of,$(LOOSE))
 endif
 
+# A file's tests share what they set up, so a file stays in one process; the dearest files come first.
+SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help book test test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records gradescope lock clean distclean
+.PHONY: help book test survey test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -65,10 +69,13 @@ $(PACKAGE): $(INSTALLED)
 book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out; FULL=1 replays records whole)
 	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS)
 
-test: $(PACKAGE)  ## lint, then run every test
+test: $(PACKAGE)  ## lint, then test all that a change can break (TESTERS=2 processes)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
-	@VENV=$(abspath $(VENV)) $(PY) -m pytest --cov
+	@VENV=$(abspath $(VENV)) $(PY) -m pytest -m "not survey" $(SIDE_BY_SIDE) --cov
+
+survey: $(PACKAGE)  ## test the rest: every page in four views, the PDF, what Binder installs
+	@VENV=$(abspath $(VENV)) $(PY) -m pytest -m survey $(SIDE_BY_SIDE) tests/book
 
 ifdef TORCH
 test-package:

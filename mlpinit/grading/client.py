@@ -18,8 +18,8 @@ from mlpinit.grading.job import Ending, Job
 
 __all__ = ["Runner"]
 
-START = 60.0  # seconds that importing torch may take on a slow machine
-GRACE = 10.0  # seconds that a runner may be late beyond a job's own limit
+START = 300.0  # seconds that importing torch may take on a slow and busy machine
+GRACE = 60.0  # seconds that a runner may be late beyond the patience with a job
 
 
 class Runner:
@@ -86,14 +86,14 @@ class Runner:
         try:
             self._process.stdin.write(json.dumps(asdict(job)).encode("utf-8") + b"\n")
             self._process.stdin.flush()
-            reply = self._line(time.monotonic() + job.limits.seconds + GRACE)
+            reply = self._line(time.monotonic() + job.limits.patience + GRACE)
         except OSError:
             pass
         if reply is None:
             self._process.kill()
             self.close()
             self._start()
-            return Ending([], "lost", 0, "", 0, time.monotonic() - begin, [])
+            return Ending([], "lost", 0, "", 0, 0.0, [])
         return Ending(**json.loads(reply))
 
     def _line(self, deadline: float) -> bytes | None:

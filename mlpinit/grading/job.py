@@ -30,9 +30,11 @@ class Ending:
     """How a child ended: what it wrote, unread, and what became of it.
 
     - `lines`: what it wrote into its pipe
-    - `how`: 'exit', 'signal', 'time' (stopped by the clock) or 'flood' (it wrote too much)
+    - `how`: 'exit', 'signal', 'time' (it had its processor time), 'wait' (it did nothing for too
+      long), 'flood' (it wrote too much) or 'lost' (with the process that ran it)
     - `code`: the exit code or the signal's number
     - `output`: the beginning of what it printed, `printed` how many bytes there were in all
+    - `seconds`: its processor time
     - `held`: the protections that were in place, as `sandbox.confine` names them
     """
 

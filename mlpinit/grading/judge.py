@@ -99,8 +99,13 @@ def _silence(ending: Ending, exercise: Exercise) -> _Problem:
     limits = exercise.limits
     if ending.how == "time":
         return _Problem(
-            f"it took longer than {limits.seconds:g} s and was stopped",
+            f"it took longer than {limits.seconds} s of processor time and was stopped",
             diagnosis="is there a loop without end, or one over what torch can do at once?",
+        )
+    if ending.how == "wait":
+        return _Problem(
+            f"it had not ended after {limits.patience:g} s and was stopped",
+            diagnosis="does it sleep, or wait for something that does not come?",
         )
     if ending.how == "flood":
         return _Problem("it returned more data than any answer needs")
@@ -110,8 +115,6 @@ def _silence(ending: Ending, exercise: Exercise) -> _Problem:
         return _Problem(
             f"it printed or wrote more than {limits.output // 2**20} MiB and was stopped"
         )
-    if ending.how == "signal" and ending.code == signal.SIGXCPU:
-        return _Problem("it used up its processor time and was stopped")
     if ending.how == "signal":
         return _Problem(f"it crashed the interpreter ({signal.Signals(ending.code).name})")
     if ending.code == 3:

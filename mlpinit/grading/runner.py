@@ -31,6 +31,7 @@ from mlpinit.grading.sandbox import Limits
 __all__ = ["answers_of", "run", "watch_over"]
 
 SHOWN_OUTPUT = 2000  # bytes of what a submission printed
+NEARLY = 0.9  # of its processor time: the limit counts whole ticks, the usage is finer
 SHOWN_MESSAGE = 500  # characters of an exception's message
 
 
@@ -52,7 +53,8 @@ def watch_over(
 ) -> Ending:
     """Fork a child that writes `answers()` line by line, and see it through to its end.
 
-    Whatever the child does, it costs the caller its time limit and no more.
+    The system stops a child that has had its processor time, and this process one that sleeps: a
+    busy machine stops none that would have ended, and whatever a child does costs seconds.
     """
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as folder:
         printed, scratch = Path(folder, "printed"), Path(folder, "scratch")
@@ -60,22 +62,24 @@ def watch_over(
         scratch.mkdir()
         os.chmod(folder, 0o711)
         reading, writing = os.pipe()
-        deadline = (begin := time.monotonic()) + limits.seconds
+        deadline = time.monotonic() + limits.patience
         pid = os.fork()
         if pid == 0:
             _be_the_child(answers, limits, writing, printed, scratch, confined=confined, user=user)
         os.close(writing)
         data, how = _read_all(reading, deadline)
-        status, how = _reap(pid, deadline, how)
-        seconds = time.monotonic() - begin
+        status, used, how = _reap(pid, deadline, how)
         with printed.open("rb") as file:
             output = file.read(SHOWN_OUTPUT).decode("utf-8", "replace")
         size = printed.stat().st_size
     if how == "exit" and os.WIFSIGNALED(status):
         how = "signal"
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    killed = how in ("signal", "wait") and code in (signal.SIGKILL, signal.SIGXCPU)
+    if killed and used > NEARLY * limits.seconds:
+        how = "time"
     held, *lines = data.decode("utf-8", "replace").split("\n")
-    return Ending([line for line in lines if line], how, code, output, size, seconds, held.split())
+    return Ending([line for line in lines if line], how, code, output, size, used, held.split())
 
 
 def _read_all(reading: int, deadline: float) -> tuple[bytes, str]:
@@ -92,25 +96,29 @@ def _read_all(reading: int, deadline: float) -> tuple[bytes, str]:
             size += len(block)
             if size > wire.MAX_BYTES:
                 return b"", "flood"
-        return b"".join(data), "time"
+        return b"".join(data), "wait"
     finally:
         os.close(reading)
 
 
-def _reap(pid: int, deadline: float, how: str) -> tuple[int, str]:
-    """Wait for a child that is done, kill one that is not; its status, and how it ended."""
+def _reap(pid: int, deadline: float, how: str) -> tuple[int, float, str]:
+    """Wait for a child that is done, kill one that is not.
+
+    Returns its status, the seconds of processor time that it had, and how it ended.
+    """
     while how == "exit":
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return status, how
+            return status, usage.ru_utime + usage.ru_stime, how
         if time.monotonic() > deadline:
-            how = "time"
+            how = "wait"
         time.sleep(0.001)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    return os.waitpid(pid, 0)[1], how
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage.ru_utime + usage.ru_stime, how
 
 
 def _be_the_child(
@@ -138,6 +146,7 @@ def _be_the_child(
         tempfile.tempdir = str(scratch)
         torch.set_num_threads(1)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # too long a file ends the child
+        sandbox.limit_time(limits)
         held = sandbox.confine(limits, scratch) if confined else []
         if user:
             sandbox.become(user, scratch)

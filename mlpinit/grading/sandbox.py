@@ -25,19 +25,21 @@ with suppress(ImportError):
     import pwd
     import resource
 
-__all__ = ["Limits", "become", "confine"]
+__all__ = ["Limits", "become", "confine", "limit_time"]
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one exercise may use.
 
-    - `seconds`: wall-clock time for all its cases, from when the child starts to read the file
+    - `seconds`: processor time for loading the file and all its cases, in whole seconds
+    - `patience`: seconds on the clock, for what uses no processor: that sleeps, or waits for ever
     - `memory`: bytes of address space beyond what torch itself takes
     - `output`: bytes printed, and the size of any file written
     """
 
-    seconds: float = 2.0
+    seconds: int = 2
+    patience: float = 30.0
     memory: int = 2**29
     output: int = 2**20
 
@@ -64,16 +66,23 @@ def become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
     os.setuid(entry.pw_uid)
 
 
+def limit_time(limits: Limits) -> None:  # pragma: no cover (in the child)
+    """Have the system end this process after its processor time, however busy the machine is."""
+    _set({"RLIMIT_CPU": limits.seconds})
+
+
 def _limit(limits: Limits) -> None:  # pragma: no cover (in the child)
-    cpu = int(limits.seconds) + 2
     ceilings = {
-        "RLIMIT_CPU": cpu,
         "RLIMIT_AS": _address_space() + limits.memory,
         "RLIMIT_FSIZE": limits.output,
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": 64,
         "RLIMIT_NPROC": 0,
     }
+    _set(ceilings)
+
+
+def _set(ceilings: dict[str, int]) -> None:  # pragma: no cover (in the child)
     for name, most in ceilings.items():
         with suppress(AttributeError, ValueError, OSError):
             resource.setrlimit(getattr(resource, name), (most, most))

@@ -1,14 +1,14 @@
 """Every page of the book, looked at once in a browser as a reader has it: from disk, offline.
 
-`survey` opens each page and writes down what is wrong with it, in each of the four views; the tests
-then read that record. Two browsers share the pages, for axe-core needs a second for a view.
+`visit` opens a page and writes down what is wrong with it, in each of the four views; the tests
+then read that record. `survey` does it for all, in two browsers side by side.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from book_build import chromium
-from playwright.sync_api import BrowserContext, Page, TimeoutError
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError
 
 HEIGHT = 900
 WIDTHS = (1280, 390)
@@ -28,7 +28,8 @@ NOT_A_FILE = re.compile(r"^(?!file:|data:|blob:|about:)")
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 # The theme looks at its boxes again 300 ms after the window or the page has changed.
 SETTLED_MS = 400
-LATEST_MS = 10_000
+LATE_MS = 30_000
+LATEST_MS = 120_000  # of patience with a busy machine
 
 
 def required(environment: Mapping[str, str]) -> bool:
@@ -82,10 +83,11 @@ class Visit:
 
 
 @contextmanager
-def offline(**options: Any) -> Iterator[BrowserContext]:
-    """A browser that reaches files and nothing else."""
+def offline(chrome: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """A window of that browser which reaches files and nothing else, and remembers nothing."""
     options = {"viewport": {"width": WIDTHS[0], "height": HEIGHT}, **options}
-    with chromium.launch(offline=True, reduced_motion="reduce", **options) as context:
+    with chrome.new_context(offline=True, reduced_motion="reduce", **options) as context:
+        context.set_default_timeout(LATEST_MS)
         context.route(NOT_A_FILE, lambda route: route.abort())
         context.add_init_script(IN_PAGE)
         yield context
@@ -97,13 +99,19 @@ def pages(html: Path) -> list[Path]:
     return [page for page in found if b'http-equiv="refresh"' not in page.read_bytes()]
 
 
+def glance(chrome: Browser, html: Path, names: Iterable[str]) -> dict[str, Visit]:
+    """Visit the pages of these names."""
+    with offline(chrome) as context:
+        return {name: visit(context, html, html / name) for name in names}
+
+
 def survey(html: Path) -> dict[str, Visit]:
     """Visit every page, the longest first, in two browsers side by side."""
     queue = deque(sorted(pages(html), key=lambda page: page.stat().st_size, reverse=True))
 
     def walk() -> list[Visit]:
         visits = []
-        with offline() as context:
+        with chromium.start() as chrome, offline(chrome) as context:
             while queue:
                 visits.append(visit(context, html, queue.popleft()))
         return visits
@@ -143,21 +151,32 @@ def settle(page: Page) -> None:
     """Wait until what scrolls can be reached, however busy the machine; axe-core names the rest."""
     page.wait_for_timeout(SETTLED_MS)
     with suppress(TimeoutError):
-        page.wait_for_function("inPage.hasTabStops()", timeout=LATEST_MS, polling=100)
+        page.wait_for_function("inPage.hasTabStops()", timeout=LATE_MS, polling=100)
 
 
 def look(page: Page, found: Visit, view: tuple[int, str]) -> None:
     """Look at the page in one view: the system's colours change, and the page follows."""
-    page.emulate_media(color_scheme=view[1])
-    page.wait_for_function(f"document.documentElement.dataset.theme === '{view[1]}'")
+    switch_to(page, view[1])
     found.sideways[view] = page.evaluate("inPage.sideways()")
     if view[1] == "dark":
         found.on_light[view] = page.evaluate("inPage.picturesOnLight()")
-    found.violations[view] = page.evaluate("inPage.violations()")
+    found.violations[view] = page.evaluate("(e) => inPage.violations(e)", view[1] == "light")
+
+
+def switch_to(page: Page, theme: str) -> None:
+    """Have the system's colours change, and wait until the page follows."""
+    page.emulate_media(color_scheme=theme)
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
 
 
 def walk_by_keyboard(page: Page) -> dict[str, Any]:
-    """Press Tab from the top of the page, as often as there are stops and a few times more."""
-    for _ in range(page.evaluate("inPage.followFocus()") + 5):
-        page.keyboard.press("Tab")
+    """Hold Tab from the top of the page, for as often as there are stops and a few times more."""
+    hold_tab(page, page.evaluate("inPage.followFocus()") + 5)
     return page.evaluate("inPage.focusFindings()")
+
+
+def hold_tab(page: Page, times: int) -> None:
+    """Press Tab that often, as a held key repeats: half the messages of pressing it anew."""
+    for _ in range(times):
+        page.keyboard.down("Tab")
+    page.keyboard.up("Tab")

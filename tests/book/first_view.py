@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from playwright.sync_api import BrowserContext
 
@@ -83,20 +83,44 @@ def served(folder: Path) -> Iterator[str]:
 
 def first_view(context: BrowserContext, address: str, folder: Path, name: str) -> View:
     """Load a page that was never seen before; what scrolling or a click would load is left out."""
-    page = context.new_page()
-    page.set_viewport_size(VIEWPORT)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    try:
-        page.goto(f"{address}/{name}", wait_until="load")
-        page.evaluate("document.fonts.ready.then(() => true)")
-        page.wait_for_load_state("networkidle")
-        times = page.evaluate(
-            "performance.getEntriesByType('navigation')"
-            ".map(e => [e.domContentLoadedEventEnd, e.loadEventEnd])[0]"
-        )
-    finally:
-        page.close()
+    return first_views(context, address, folder, [name])[name]
+
+
+def first_views(
+    context: BrowserContext, address: str, folder: Path, names: Iterable[str]
+) -> dict[str, View]:
+    """The same of several pages, which load side by side: what a view took is then their time."""
+    opened = {name: Opened(context) for name in names}
+    for name, one in opened.items():
+        one.page.goto(f"{address}/{name}", wait_until="commit")
+    return {name: one.view(address, folder) for name, one in opened.items()}
+
+
+class Opened:
+    """A page that is about to load, and all that it asks for."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        """Listen before anything is asked for."""
+        self.page = context.new_page()
+        self.page.set_viewport_size(VIEWPORT)
+        self.asked: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def view(self, address: str, folder: Path) -> View:
+        """What the page has loaded when nothing more comes; it is closed."""
+        with self.page as page:
+            page.wait_for_load_state("load")
+            page.evaluate("document.fonts.ready.then(() => true)")
+            page.wait_for_load_state("networkidle")
+            times = page.evaluate(
+                "performance.getEntriesByType('navigation')"
+                ".map(e => [e.domContentLoadedEventEnd, e.loadEventEnd])[0]"
+            )
+        return view_of(self.asked, address, folder, times)
+
+
+def view_of(asked: list[str], address: str, folder: Path, times: list[float]) -> View:
+    """Tell the files of this folder from what came from elsewhere."""
     addresses = dict.fromkeys(url for url in asked if not url.startswith(("data:", "blob:")))
     ours = [url for url in addresses if url.startswith(f"{address}/")]
     outside = tuple(url for url in addresses if not url.startswith(f"{address}/"))

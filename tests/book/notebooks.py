@@ -86,13 +86,13 @@ def serve(command: list[str], log: Path, **options: Any) -> Iterator[Server]:
         for member in family:
             if member.is_running():
                 member.terminate()
-        for member in psutil.wait_procs(family, timeout=10)[1]:
+        for member in psutil.wait_procs(family, timeout=60)[1]:
             member.kill()
 
 
 def address(process: psutil.Popen, log: Path) -> str:
     """The address that the server prints, without its last part."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         found = re.search(r"(http://127\.0\.0\.1:\d+/\S*?)lab\?token=", log.read_text())
         if found:
@@ -111,11 +111,11 @@ class Notebook:
 
     def wait(self) -> Notebook:
         """Wait until the notebook is there, with a kernel ready."""
-        self.page.wait_for_selector(".jp-NotebookPanel", timeout=2 * MINUTE)
+        self.page.wait_for_selector(".jp-NotebookPanel", timeout=5 * MINUTE)
         self.page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
             " === 'idle'",
-            timeout=2 * MINUTE,
+            timeout=5 * MINUTE,
         )
         return self
 
@@ -127,11 +127,11 @@ class Notebook:
     def wait_for_figure(self) -> None:
         self.page.wait_for_function(
             f"() => {CELLS}.some(cell => cell.outputs?.some(o => o.data?.['image/svg+xml']))",
-            timeout=2 * MINUTE,
+            timeout=5 * MINUTE,
         )
 
     def wait_until_done(self) -> None:
-        self.page.wait_for_function(DONE, timeout=5 * MINUTE)
+        self.page.wait_for_function(DONE, timeout=10 * MINUTE)
 
     def save(self) -> None:
         """Press Ctrl+S and wait until it is done."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(os.environ.get("VENV", ROOT / ".venv"))
@@ -68,6 +72,59 @@ plt.show()
 ```
 """
 
+RICH = r"""
+(rich)=
+## A rich section
+
+The line ends at {glue:text}`height`, **bold**, *slanted*, `a|b` and 2 * 3 < 7 costs $5,
+says {cite:t}`{CITED}`. See {ref}`rich`, {numref}`fig-line` and {eq}`eq-rich`.
+
+:::{admonition} A box
+:class: note
+
+It has a formula,
+
+$$
+\begin{aligned}
+a &= b \\
+  &= c
+\end{aligned}
+$$ (eq-rich)
+
+- and a list
+- of two with {glue:text}`height`
+:::
+
+:::{admonition} Closed
+:class: dropdown
+Opened.
+:::
+
+| name | value, $\|x\|$ |
+|---|---:|
+| height | {glue:text}`height` |
+
+:::{exercise} A slope
+:label: exercise-6-1
+
+Write {math}`t'`.
+:::
+
+:::{graded} 6.1
+:::
+
+```{code-cell} ipython3
+:tags: [remove-cell]
+late = 1
+```
+
+1\. not a list
+
+```{code-cell} ipython3
+late + 1
+```
+"""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -91,7 +148,7 @@ class Project:
     def make(self, *arguments: str, **hosting: str) -> subprocess.CompletedProcess[str]:
         """Build it, as if on the hosting that sets these variables."""
         with self.start(*arguments, **hosting) as process:
-            out, _ = process.communicate(timeout=120)
+            out, _ = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out)
 
     def start(self, *arguments: str, **hosting: str) -> subprocess.Popen[str]:
@@ -108,7 +165,7 @@ class Project:
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     def runs(self) -> dict[str, int]:
         """Tell when each stored run of a chapter was made: unchanged when nothing ran again."""
@@ -145,6 +202,52 @@ def new_project(root: Path) -> Project:
     for name, text in (("index", INDEX), ("prose", PROSE), ("chapter", CHAPTER)):
         (root / "book" / f"{name}.md").write_text(text)
     return Project(root)
+
+
+def enrich(project: Project) -> None:
+    """Add one of everything that a chapter may have to the project's chapter."""
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    cited = re.search(r"@\w+\{(\w+),", bibliography)[1]
+    chapter = project.root / "book" / "chapter.md"
+    chapter.write_text(chapter.read_text() + RICH.replace("{CITED}", cited))
+
+
+@dataclass(frozen=True)
+class Once:
+    """A folder for what all processes of one run of the tests share, and only one of them makes."""
+
+    root: Path
+
+    def do(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of that name, once `make` has filled it."""
+        folder, done = self.root / name, self.root / f"{name}.done"
+        with FileLock(self.root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # a part that another has left
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    def built(self, name: str, new: Callable[[Path], Project], *arguments: str) -> Project:
+        """The project of that name, built once `new` has made it in a folder."""
+
+        def build(folder: Path) -> None:
+            result = new(folder).make(*arguments)
+            assert result.returncode == 0, result.stdout
+
+        return Project(self.do(name, build) / "project")
+
+
+def changed(project: Project, change: Callable[[Project], object]) -> Callable[[Path], Project]:
+    """Makes a changed copy of a project in a folder."""
+
+    def new(folder: Path) -> Project:
+        copy = copy_project(project, folder)
+        change(copy)
+        return copy
+
+    return new
 
 
 def copy_project(project: Project, folder: Path) -> Project:

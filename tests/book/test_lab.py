@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import jupytext
 import pytest
-from book_build import chromium
 from notebooks import (
+    MINUTE,
     OPTIONS,
     TOKEN,
     Notebook,
@@ -19,6 +19,7 @@ from notebooks import (
     reader_environment,
     serve,
 )
+from playwright.sync_api import Browser
 from small_project import ROOT, VENV
 
 if TYPE_CHECKING:
@@ -120,18 +121,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(
+    project: Path, chrome: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Notebook]:
     """A chapter that was double-clicked in the file browser, and run from top to bottom."""
     folder = tmp_path_factory.mktemp("home")
     options = " ".join(OPTIONS)
     command = ["make", "lab", f"VENV={VENV}", "PACKAGE=", f"LAB={options}"]
-    with chromium.launch(viewport={"width": 1280, "height": 1000}) as browser:
+    with chrome.new_context(viewport={"width": 1280, "height": 1000}) as browser:
         environment = reader_environment(folder, PYTHONPATH=str(project))
         with serve(command, folder / "log", cwd=project, env=environment) as server:
             page = browser.new_page()
             page.goto(f"{server.url}lab?token={TOKEN}")
             for name in Path(CHAPTER).parts:
-                page.dblclick(f".jp-DirListing-itemName >> text=/^{name}$/", timeout=60_000)
+                page.dblclick(f".jp-DirListing-itemName >> text=/^{name}$/", timeout=5 * MINUTE)
             opened = Notebook(page).wait()
             opened.run_all()
             opened.wait_until_done()
@@ -191,4 +194,4 @@ def test_pictures_are_described(notebook: Notebook) -> None:
 def test_a_reference_opens_the_other_chapter(notebook: Notebook) -> None:
     notebook.page.click("[data-label=saturated-or-dead]")
     other = ".jp-NotebookPanel:not(.lm-mod-hidden) h1 >> text=Saturated or dead?"
-    notebook.page.wait_for_selector(other, timeout=60_000)
+    notebook.page.wait_for_selector(other, timeout=5 * MINUTE)

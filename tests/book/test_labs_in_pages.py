@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import browser
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import BrowserContext, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from mlpinit import lab
 from mlpinit.lab import by_torch
@@ -29,7 +29,11 @@ LABS = {
 EACH = [
     pytest.param(page, k, id=f"{page}-{k}") for page, tags in LABS.items() for k in range(len(tags))
 ]
-QUIET_MS = 500  # after which a change is spoken and in the address
+A_WHILE = 500  # milliseconds, in which what moves by itself would have moved
+HEARD = """([lab, other]) => {
+  const said = lab.querySelector(".lab-live").textContent;
+  return said && said !== other && said === lab.querySelector(".lab-sentence").textContent;
+}"""
 
 AXE = """async (labs) => {
   const { violations } = await axe.run(labs, { resultTypes: ["violations"] });
@@ -40,19 +44,34 @@ AXE = """async (labs) => {
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    with browser.offline() as opened:
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    with browser.offline(chrome) as opened:
         yield opened
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
+    with new_page(context) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def opened(context: BrowserContext, html: Path) -> Iterator[Callable[[str], Page]]:
+    """One page after another, each opened once for the tests that only look at its labs."""
+    with new_page(context) as page:
+
+        def open_page(name: str) -> Page:
+            if page.url != address(html, name):
+                page.goto(address(html, name))
+            return page
+
+        yield open_page
+
+
+def new_page(context: BrowserContext) -> Page:
     page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.set_viewport_size({"width": browser.WIDTHS[0], "height": browser.HEIGHT})
     page.emulate_media(color_scheme="light")
-    yield page
-    page.close()
+    return page
 
 
 def address(html: Path, name: str) -> str:
@@ -72,12 +91,10 @@ def sentence(found: Locator) -> str:
     return found.locator(".lab-sentence").inner_text()
 
 
-def settled(page: Page, found: Locator) -> str:
-    """What a screen reader has heard, once nothing changes any more."""
-    page.wait_for_timeout(QUIET_MS)
-    said = found.locator(".lab-live").text_content()
-    assert said == sentence(found)
-    return said
+def heard(page: Page, found: Locator, after: str = "") -> str:
+    """What a screen reader hears after that sentence, once it is what the lab shows."""
+    page.wait_for_function(HEARD, arg=[found.element_handle(), after])
+    return sentence(found)
 
 
 def slide(page: Page, slider: Locator, begin: float, end: float) -> None:
@@ -115,35 +132,33 @@ def test_lab_follows_mouse_keys_and_address(page: Page, html: Path, name: str, k
     troubles.listen(page)
     page.goto(address(html, name))
     found = ready(page, k)
-    first = settled(page, found)
+    first = heard(page, found)
     slider = found.locator("input[type=range]").first
 
     slide(page, slider, 0.5, 0.9)
-    dragged = settled(page, found)
-    assert dragged != first
+    dragged = heard(page, found, after=first)
     slider.focus()
     page.keyboard.press("ArrowLeft")
-    assert settled(page, found) != dragged
+    said = heard(page, found, after=dragged)
     identity = found.get_attribute("id")
     assert f"#{identity}:" in page.url
-    state, said = page.url, sentence(found)
+    state = page.url
     words = slider.get_attribute("aria-valuetext")
     assert words
 
     found.get_by_role("button", name="Start again").click()
-    assert settled(page, found) == first
+    assert heard(page, found, after=said) == first
     page.goto("about:blank")
     page.goto(state)
     found = ready(page, k)
-    assert settled(page, found) == said
+    assert heard(page, found, after=first) == said
     assert found.locator("input[type=range]").first.get_attribute("aria-valuetext") == words
     assert [*troubles.errors, *troubles.console, *troubles.left, *troubles.missing] == []
 
 
 @pytest.mark.parametrize(("name", "k"), EACH)
-def test_numbers_are_told_in_a_table(page: Page, html: Path, name: str, k: int) -> None:
-    page.goto(address(html, name))
-    found = ready(page, k)
+def test_numbers_are_told_in_a_table(opened: Callable[[str], Page], name: str, k: int) -> None:
+    found = ready(opened(name), k)
     found.locator("summary", has_text="The numbers").click()
     table = found.locator(".lab-table table")
     table.wait_for()  # it is filled once the browser says that it has been opened
@@ -154,10 +169,9 @@ def test_numbers_are_told_in_a_table(page: Page, html: Path, name: str, k: int) 
 
 @pytest.mark.parametrize(("name", "k"), EACH)
 def test_every_control_has_a_label_and_the_lab_one_live_region(
-    page: Page, html: Path, name: str, k: int
+    opened: Callable[[str], Page], name: str, k: int
 ) -> None:
-    page.goto(address(html, name))
-    found = ready(page, k)
+    found = ready(opened(name), k)
     controls = found.locator("input, select")
     assert controls.count() >= 3
     for control in controls.all():
@@ -173,19 +187,19 @@ def test_every_control_has_a_label_and_the_lab_one_live_region(
 
 
 @pytest.mark.parametrize(("name", "tags"), LABS.items(), ids=lambda value: str(value)[:30])
-@pytest.mark.parametrize("view", [(1280, "light"), (390, "dark")])
 def test_labs_fit_and_axe_finds_nothing_serious(
-    page: Page, html: Path, view: tuple[int, str], name: str, tags: list[str]
+    page: Page, html: Path, name: str, tags: list[str]
 ) -> None:
-    page.set_viewport_size({"width": view[0], "height": browser.HEIGHT})
-    page.emulate_media(color_scheme=view[1])
     page.goto(address(html, name))
     for k in range(len(tags)):
         ready(page, k).locator("summary", has_text="The numbers").click()
-    browser.settle(page)
-    assert page.evaluate("inPage.sideways()") == []
     page.evaluate(browser.AXE_SCRIPT)
-    assert page.evaluate(AXE, SELECTOR) == []
+    for width, theme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": browser.HEIGHT})
+        browser.switch_to(page, theme)
+        browser.settle(page)
+        assert page.evaluate("inPage.sideways()") == []
+        assert page.evaluate(AXE, SELECTOR) == []
 
 
 @pytest.mark.parametrize(
@@ -222,12 +236,11 @@ def test_a_finger_moves_a_slider_and_the_point_on_the_curve(page: Page, html: Pa
 
     page.goto(address(html, "book/part2/tanh-derivative"))
     found = ready(page, 0)
-    first = settled(page, found)
+    first = heard(page, found)
     tap(found.locator("input[type=range]").first, 0.2)
-    by_slider = settled(page, found)
-    assert by_slider != first
+    by_slider = heard(page, found, after=first)
     tap(found.locator("canvas").first, 0.7)
-    assert settled(page, found) not in (first, by_slider)
+    assert heard(page, found, after=by_slider) != first
 
 
 def test_the_microscope_moves_only_when_asked_and_not_where_motion_is_unwanted(
@@ -240,14 +253,15 @@ def test_the_microscope_moves_only_when_asked_and_not_where_motion_is_unwanted(
     found = ready(page, 0)
     words = found.locator("output").first
     start = words.inner_text()
-    page.wait_for_timeout(QUIET_MS)
+    said = heard(page, found)
+    page.wait_for_timeout(A_WHILE)
     assert words.inner_text() == start
     found.get_by_role("button", name="Play").click()
-    page.wait_for_timeout(2 * QUIET_MS)
+    expect(words).not_to_have_text(start, timeout=browser.LATEST_MS)
     found.get_by_role("button", name="Stop").click()
+    heard(page, found, after=said)
     stopped = words.inner_text()
-    assert stopped != start
-    page.wait_for_timeout(QUIET_MS)
+    page.wait_for_timeout(A_WHILE)
     assert words.inner_text() == stopped
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from book_build import chromium
 from bs4 import BeautifulSoup, Tag
 from joblib import Parallel, delayed
+from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject
 from small_project import ROOT, VENV, Project, clean_environment
@@ -229,9 +229,8 @@ def test_code_and_output_is_whole(printed: Printed) -> None:
     assert [line for line in lines if pack(line) not in book] == []
 
 
-def test_nothing_is_wider_than_the_page(printed: Printed) -> None:
-    with chromium.launch(viewport={"width": TEXT_WIDTH, "height": 900}) as context:
-        page = context.new_page()
+def test_nothing_is_wider_than_the_page(printed: Printed, chrome: Browser) -> None:
+    with chrome.new_page(viewport={"width": TEXT_WIDTH, "height": 900}) as page:
         page.goto(printed.path.with_suffix(".html").as_uri())
         page.emulate_media(media="print")
         assert page.evaluate(WIDER_THAN_THE_PAGE) == []
@@ -277,6 +276,21 @@ def print_project(project: Project) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.browser
+def test_a_small_book_is_printed_with_its_figure_and_bookmarks(project: Project) -> None:
+    result = print_project(project)
+    assert result.returncode == 0, result.stdout
+    (path,) = (project.root / "_build" / "pdf").glob("*.pdf")
+    printed = Printed(path, project.html)
+    titles = [title for _, title, _ in printed.outline]
+    assert titles[0] == "Contents"
+    assert {"First", "1. Prose", "Second", "2. A chapter"} <= set(titles)
+    page = printed.packed[printed.page_of("2. A chapter") - 1]
+    assert "Thelineendsat1.50." in page
+    assert "Fig.2.1Alineupto1.50." in page
+    assert alternatives(printed.reader) == ["A straight line from 0 to 1.50."]
 
 
 @pytest.mark.browser

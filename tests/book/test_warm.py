@@ -17,6 +17,8 @@ from book_build.execution import Page
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from small_project import ROOT
 
+LATEST = 300  # seconds of patience with a busy machine
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 
@@ -26,7 +28,7 @@ def run(folder: Path, *cells: str) -> list[str]:
     notebook = nbformat.v4.new_notebook(cells=sources)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     page = Page("page", folder / "page.md", notebook, None)
-    page.run(timeout=60)
+    page.run(timeout=600)
     assert page.memory > 50e6
     return [
         " ".join(out["text"] if "text" in out else str(sorted(out["data"])) for out in cell.outputs)
@@ -109,7 +111,7 @@ def test_a_kernel_that_dies_is_noticed(way: str, tmp_path: Path) -> None:
 
 def test_no_kernel_is_left_behind(tmp_path: Path) -> None:
     (printed,) = run(tmp_path, "import os; print(os.getpid())")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LATEST
     while psutil.pid_exists(int(printed)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(int(printed))
@@ -118,7 +120,7 @@ def test_no_kernel_is_left_behind(tmp_path: Path) -> None:
 
 def test_kernels_end_with_the_build(tmp_path: Path) -> None:
     """Killed, a build takes its kernels with it, whatever they are at."""
-    cell = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    cell = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(3600)"
     script = f"""
         import sys
         from pathlib import Path
@@ -128,7 +130,7 @@ def test_kernels_end_with_the_build(tmp_path: Path) -> None:
     """
     build = psutil.Popen([sys.executable, "-c", textwrap.dedent(script)])
     kept = tmp_path / "pid"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LATEST
     while not (kept.exists() and kept.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
     build.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from mlpinit.grading.judge import FAILED, PASSED
 from mlpinit.grading.sandbox import Limits
 from mlpinit.grading.show import as_text
 
-# Half a second is enough to wait for a loop that does not end, and 128 MiB for one that hoards.
-SLOPE = replace(find("6.1"), limits=Limits(seconds=0.5, memory=2**27))
+# A second is enough to wait for a loop that does not end, and 128 MiB for one that hoards.
+SLOPE = replace(find("6.1"), limits=Limits(seconds=1, memory=2**27))
 RIGHT = "import torch\n\ndef tanh_slope(x):\n    return 1 - torch.tanh(x) ** 2\n"
 WRONG = "return 0.5 * x"
 
@@ -37,9 +36,12 @@ def needs(runner):
 
 def grade(runner, body: str, before: str = ""):
     """The verdict on a tanh_slope with that body, after that code at the top of its file."""
-    lines = "\n".join("    " + line for line in body.splitlines())
-    source = f"import torch\n{before}\n\ndef tanh_slope(x):\n{lines}\n"
+    source = f"import torch\n{before}\n\ndef tanh_slope(x):\n{indented(body)}\n"
     return grade_source(runner, SLOPE, source)
+
+
+def indented(body: str) -> str:
+    return "\n".join("    " + line for line in body.splitlines())
 
 
 TRICKS = {
@@ -167,12 +169,46 @@ HARMS = {
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_harm_costs_its_exercise_and_is_named(runner, harm):
     before, body, message = HARMS[harm]
-    begin = time.monotonic()
     verdict = grade(runner, body, before)
-    assert time.monotonic() - begin < SLOPE.limits.seconds + 2
+    assert verdict.seconds < SLOPE.limits.seconds + 0.5
     assert verdict.status == FAILED
     assert re.search(message, verdict.problem), as_text(verdict)
     assert grade_source(runner, SLOPE, RIGHT).status == PASSED
+
+
+IDLE = {
+    "sleeping": "time.sleep(3600)",
+    "waiting for a lock": "lock = threading.Lock()\nlock.acquire()\nlock.acquire()",
+    "reading what never comes": "os.read(os.pipe()[0], 1)",
+    "closing the channel and sleeping": "os.close(3)\ntime.sleep(3600)",
+}
+
+
+@pytest.mark.parametrize("idle", IDLE)
+def test_what_uses_no_processor_is_stopped_by_the_clock(runner, idle):
+    impatient = replace(SLOPE, limits=replace(SLOPE.limits, patience=0.5))
+    source = f"import os, threading, time\n\ndef tanh_slope(x):\n{indented(IDLE[idle])}\n"
+    verdict = grade_source(runner, impatient, source)
+    assert verdict.status == FAILED
+    assert verdict.problem == "it had not ended after 0.5 s and was stopped"
+    assert grade_source(runner, SLOPE, RIGHT).status == PASSED
+
+
+def test_a_limit_that_root_lifts_leaves_the_clock(runner):
+    """Where root may lift it, the clock still stops a loop."""
+    lifted = "import resource as r\ntry: r.setrlimit(r.RLIMIT_CPU, (99, 99))\nexcept ValueError: 0"
+    impatient = replace(SLOPE, limits=replace(SLOPE.limits, patience=2.0))
+    source = f"{lifted}\n\ndef tanh_slope(x):\n    while True: pass\n"
+    assert grade_source(runner, impatient, source).problem.endswith("and was stopped")
+
+
+def test_a_slow_clock_costs_nobody_an_exercise(runner):
+    """Twice its processor time on the clock, as beside another process: asleep, and right."""
+    seconds = 2 * SLOPE.limits.seconds
+    source = RIGHT.replace("def", f"import time\ntime.sleep({seconds})\n\ndef")
+    verdict = grade_source(runner, SLOPE, source)
+    assert verdict.status == PASSED, as_text(verdict)
+    assert verdict.seconds < SLOPE.limits.seconds
 
 
 @pytest.mark.parametrize(

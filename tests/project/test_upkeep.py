@@ -97,7 +97,23 @@ def test_workflow_grants_nothing_by_itself_and_runs_alone(path: Path) -> None:
 def test_jobs_run_targets_of_the_makefile() -> None:
     called = {word for job in jobs() for run in scripts(job.values[0]) for word in make_calls(run)}
     assert called <= targets()
-    assert {"book", "test", "test-package", "site", "publish", "links", "lock"} <= called
+    assert {"book", "test", "survey", "test-package", "site", "publish", "links", "lock"} <= called
+
+
+@pytest.mark.parametrize("path", [ROOT / ".ci" / "run", *WORKFLOWS], ids=lambda path: path.stem)
+def test_the_survey_is_run_wherever_the_tests_are(path: Path) -> None:
+    if path.suffix == ".yml":
+        texts = ["\n".join(scripts(job)) for job in read(path)["jobs"].values()]
+    else:
+        texts = [path.read_text(encoding="utf-8")]
+    for text in texts:
+        lines = text.splitlines()
+        assert ("make test" in lines) == ("make survey" in lines)
+
+
+def test_what_the_tests_leave_to_the_survey_is_what_the_survey_selects() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.findall(r"pytest -m (\"[\w ]+\"|\w+)", makefile) == ['"not survey"', "survey"]
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Browser, BrowserContext
 
-__all__ = ["find", "launch"]
+__all__ = ["find", "launch", "start"]
 
 NAMES = (
     "chromium",
@@ -50,11 +49,8 @@ def find() -> str | None:
 
 
 @contextmanager
-def launch(**options: Any) -> Iterator[BrowserContext]:
-    """A headless browser with an empty profile; `options` as for Playwright's persistent context.
-
-    Raises `RuntimeError` when there is no Chromium.
-    """
+def start() -> Iterator[Browser]:
+    """A headless browser without a window yet. Raises `RuntimeError` when there is no Chromium."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 (not every build needs it)
 
     path = find()
@@ -63,11 +59,16 @@ def launch(**options: Any) -> Iterator[BrowserContext]:
             "no Chromium, Chrome or Edge was found; install one (on Debian and Ubuntu: "
             "apt-get install chromium) or name it: CHROMIUM=/path/to/chromium"
         )
-    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=path, args=list(ARGUMENTS), **options
-        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:
-            yield context
+            yield browser
         finally:
-            context.close()
+            browser.close()
+
+
+@contextmanager
+def launch(**options: Any) -> Iterator[BrowserContext]:
+    """A browser of its own with an empty profile; `options` as for Playwright's contexts."""
+    with start() as browser:
+        yield browser.new_context(**options)
