@@ -356,7 +356,13 @@ def distinct(c: Contexts) -> DistinctContexts:
     if base**block_size >= 2**63:  # no int64 can number the contexts: sort the rows themselves
         return DistinctContexts(*torch.unique(c.X, dim=0, return_counts=True))
     place = base ** torch.arange(block_size - 1, -1, -1)  # a context read as a number
-    keys, counts = torch.unique(c.X @ place, return_counts=True)
+    keys = c.X @ place
+    if base**block_size <= 4 * len(c):  # count them all: quicker than to sort those there are
+        counts = torch.bincount(keys)
+        keys = counts.nonzero()[:, 0]
+        counts = counts[keys]
+    else:
+        keys, counts = torch.unique(keys, return_counts=True)
     return DistinctContexts(X=keys[:, None] // place % base, counts=counts)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from mlpinit import activations, normalize
+from mlpinit.affine import Affine, lies_turned
 from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Architecture, Params
 
@@ -103,105 +104,154 @@ def backward(params: Params, record: Forward, Y: Tensor) -> Params:
         z = γ ẑ + b:  ∂ℓ/∂γ = Σ over the batch of ∂ℓ/∂z · ẑ, and on by `normalize.backward`
         embeddings:   ∂ℓ/∂C[i] = Σ of ∂ℓ/∂embedding over the places where X is i
     """
-    ready = Pass(params)
+    ready = Pass(params, batch_size=record.logits.size(-2))
     ready.normalized = list(record.normalized)
-    rows, inputs = ready.rows(record.X).reshape(-1), [record.embeddings, *record.activations]
-    return ready.backward(rows, inputs, record.pre_activations, record.logits, Y)
+    X, Y = _for_every_run(params, record.X, Y)
+    inputs = [record.embeddings, *record.activations]
+    return ready.backward(
+        ready.places(X), ready.targets(Y), inputs, record.pre_activations, record.logits
+    )
 
 
 class Pass:
     """A network made ready to run many times: what depends on its form alone is done once.
 
     `forward`, `backward` and training all run these lines. Nothing is copied: a `Pass` follows
-    what is done to the parameters in place, and `backward` writes into the same `gradients` (views
-    of `gradient_vector`) each time. Where layers are normalised, `forward` leaves in `normalized`
-    what `backward` needs.
+    what is done to the parameters in place. Where layers are normalised, `forward` leaves in
+    `normalized` what `backward` needs.
+
+    - `batch_size`: what `backward` needs. Every batch's intermediates are then written over those
+      of the one before, and its gradients into `gradients` (views of `gradient_vector`)
+    - `fast`: activations may err in their last digits, and be written over the pre-activations
+      (`Activation.fast`); the output layer may be turned (`Affine`), and the logits with it
     """
 
-    def __init__(self, params: Params, statistics: Statistics | None = None) -> None:
+    def __init__(
+        self,
+        params: Params,
+        statistics: Statistics | None = None,
+        *,
+        batch_size: int | None = None,
+        fast: bool = False,
+    ) -> None:
         """Look up, view and allocate all that the passes need."""
-        activation = activations.get(params.arch.activation)
-        self.f, self.slope = activation.f, activation.slope
-        *self.lead, vocab_size, n_embd = params.C.shape
+        self.f, self.through = activations.get(params.arch.activation).passes(fast=fast)
+        *self.lead, self.vocab_size, n_embd = params.C.shape
         self.width = params.arch.block_size * n_embd
         self.table = params.C.reshape(-1, n_embd)  # (runs * vocab_size, n_embd)
         runs = torch.arange(math.prod(self.lead)).view(*self.lead, 1, 1)
-        self.first_row = runs * vocab_size if self.lead else None
-        self.affine = {0: torch.addmm, 1: torch.baddbmm}.get(len(self.lead), _affine)
-        b = [b.unsqueeze(-2) for b in params.b] if self.lead else params.b
-        *self.hidden, self.output = zip(b, params.W, strict=True)
+        self.first_row = runs * self.vocab_size if self.lead else None
         self.normalizer = params.arch.normalize and normalize.get(params.arch.normalize)
         self.normalized: list[Normalized] = []
         self.gain = [gain.unsqueeze(-2) for gain in params.gain]
         self.statistics = _layers_of(params, statistics)
-        self.W_transposed = [W.mT for W in params.W]
-        self.minus_one = params.C.new_full((1,), -1.0)
-        self.gradients, self.gradient_vector = params.pack()
-        self.table_gradient = self.gradients.C.view(-1, n_embd)
+        of_layers = (params.W, params.b)
+        self.x = None
+        if batch_size is not None:
+            self.gradients, self.gradient_vector = params.pack()
+            of_layers += (self.gradients.W, self.gradients.b, [batch_size] * len(params.W))
+        *hidden, output = zip(*of_layers, strict=True)
+        self.hidden = [Affine(*tensors) for tensors in hidden]
+        self.output = Affine(*output, turned=fast and lies_turned(params.W[-1]))
+        self.layers = [*self.hidden, self.output]
+        if batch_size is not None:
+            self.allocate(batch_size)
+
+    def allocate(self, batch_size: int) -> None:
+        """Memory for what `forward` and `backward` write, beside that of the layers."""
+        n_embd = self.table.size(-1)
+        self.x = self.table.new_empty(*self.lead, batch_size, self.width)
+        self.x_rows = self.x.view(-1, n_embd)
+        self.dx_rows = self.layers[0].dx.view(*self.lead, -1, n_embd)
+        self.p = torch.empty_like(self.output.z)
+        self.scale = 1 / max(batch_size, 1)
 
     def rows(self, X: Tensor) -> Tensor:
         """The row of the table that each entry of X selects, of the shape of X with every run."""
         return X if self.first_row is None else X + self.first_row
 
-    def forward(self, rows: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """The input of every layer, every pre-activation, and the logits, from flat `rows`."""
-        x = self.table.index_select(0, rows).view(*self.lead, -1, self.width)
+    def places(self, X: Tensor) -> Tensor:
+        """Where in X each character stands: X (..., batch, block_size) as ones and zeros.
+
+        Of the shape (..., vocab_size, batch * block_size).
+        """
+        return self.one_hot(X.flatten(-2), 1.0)
+
+    def targets(self, Y: Tensor) -> Tensor:
+        """−onehot(Y)/n, (..., vocab_size, batch): what the targets Y add to ∂ℓ/∂logits."""
+        return self.one_hot(Y, -self.scale)
+
+    def one_hot(self, index: Tensor, value: float) -> Tensor:
+        """`value` in the row that each entry of index (..., n) names, and 0 in the others."""
+        zeros = self.table.new_zeros(*index.shape[:-1], self.vocab_size, index.size(-1))
+        return zeros.scatter_(-2, index.unsqueeze(-2), value)
+
+    def look_up(self, rows: Tensor) -> Tensor:
+        """The embeddings side by side, (..., batch, block_size * n_embd), from flat `rows`."""
+        if self.x is None:
+            return self.table.index_select(0, rows).view(*self.lead, -1, self.width)
+        torch.index_select(self.table, 0, rows, out=self.x_rows)
+        return self.x
+
+    def forward(
+        self, rows: Tensor, out: Tensor | None = None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """The input of every layer, every pre-activation, and the logits, from flat `rows`.
+
+        The logits are turned where the output layer is; `out` is memory for them.
+        """
+        x = self.look_up(rows)
         inputs, zs = [x], []
         if self.normalizer:
             self.normalized = []
-        for b, W in self.hidden:
+        for layer in self.hidden:
             # z: (..., batch, fan_out)
-            z = self.normalised(b, x, W) if self.normalizer else self.affine(b, x, W)
+            z = self.normalised(layer, x) if self.normalizer else layer.forward(x)
             x = self.f(z)
             zs.append(z)
             inputs.append(x)
-        b, W = self.output
-        return inputs, zs, self.affine(b, x, W)
+        return inputs, zs, self.output.forward(x, out)
 
-    def normalised(self, b: Tensor, x: Tensor, W: Tensor) -> Tensor:
-        """The next layer's gain · normalised(x W) + b, of the shape (..., batch, fan_out)."""
-        layer = len(self.normalized)
-        found = normalize.forward(x @ W, self.normalizer, self.statistics[layer])
+    def normalised(self, layer: Affine, x: Tensor) -> Tensor:
+        """The layer's gain · normalised(x W) + b, of the shape (..., batch, fan_out)."""
+        i = len(self.normalized)
+        found = normalize.forward(layer.multiply(x, layer.W), self.normalizer, self.statistics[i])
         self.normalized.append(found)
-        return torch.addcmul(b, found.z_hat, self.gain[layer])
+        return torch.addcmul(layer.b, found.z_hat, self.gain[i])
 
     def backward(
         self,
-        rows: Tensor,
+        places: Tensor,
+        targets: Tensor,
         inputs: Sequence[Tensor],
         zs: Sequence[Tensor],
         logits: Tensor,
-        Y: Tensor,
     ) -> Params:
-        """The gradients, from what `forward` took and gave."""
-        d = self.gradients
-        dz = self.logit_gradient(logits, Y)  # (..., batch, vocab_size)
-        for layer in reversed(range(len(inputs))):
-            x = inputs[layer]
-            torch.sum(dz, -2, out=d.b[layer])  # (..., fan_out)
-            if self.normalizer and layer < len(self.hidden):
-                dz = self.through_normalisation(layer, dz)
-            torch.matmul(x.mT, dz, out=d.W[layer])  # (..., fan_in, fan_out)
-            dx = dz @ self.W_transposed[layer]  # (..., batch, fan_in)
-            if layer > 0:
-                dz = dx.mul_(self.slope(zs[layer - 1], x))
+        """The gradients, from a batch's `places` and `targets` and what `forward` gave."""
+        dz = self.logit_gradient(logits, targets)
+        for i in reversed(range(len(self.layers))):
+            layer, x = self.layers[i], inputs[i]
+            layer.sum_to_bias(dz)
+            if self.normalizer and layer is not self.output:
+                dz = self.through_normalisation(i, dz)
+            dx = layer.backward(x, dz)  # (..., batch, fan_in)
+            if i > 0:
+                dz = self.through(dx, zs[i - 1], x)  # dx · f'(z)
         # Every row of dx is added to the row of C that it was looked up from.
-        dx = dx.view(-1, self.table.size(-1))
-        self.table_gradient.zero_().index_put_((rows,), dx, accumulate=True)
-        return d
+        self.output.multiply(places, self.dx_rows, out=self.gradients.C)
+        return self.gradients
 
-    def through_normalisation(self, layer: int, dz: Tensor) -> Tensor:
+    def through_normalisation(self, i: int, dz: Tensor) -> Tensor:
         """From the gradient of gain · ẑ + b to that of x W; writes that of the gain."""
-        found = self.normalized[layer]
-        torch.sum(dz * found.z_hat, -2, out=self.gradients.gain[layer])
-        return normalize.backward(dz * self.gain[layer], found, self.normalizer)
+        found = self.normalized[i]
+        torch.sum(dz * found.z_hat, -2, out=self.gradients.gain[i])
+        return normalize.backward(dz * self.gain[i], found, self.normalizer)
 
-    def logit_gradient(self, logits: Tensor, Y: Tensor) -> Tensor:
+    def logit_gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(softmax − onehot) / n, of the shape of the logits."""
-        dlogits = logits.softmax(-1)
-        index = _target_index(logits, Y)
-        dlogits.scatter_add_(-1, index, self.minus_one.expand_as(index))
-        return dlogits.div_(logits.size(-2))
+        p = torch.softmax(logits, -2 if self.output.turned else -1, out=self.p)
+        targets = targets if self.output.turned else targets.mT
+        return torch.add(targets, p, alpha=self.scale, out=p)
 
 
 def check_contexts(params: Params, X: Tensor) -> None:
@@ -361,9 +411,9 @@ def _layers_of(
     return list(zip(statistics.mean, statistics.var, strict=True))
 
 
-def _affine(b: Tensor, x: Tensor, W: Tensor) -> Tensor:
-    """What `torch.addmm` and `torch.baddbmm` do, for any number of leading axes."""
-    return x @ W + b
+def _for_every_run(params: Params, X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+    """X (..., batch, block_size) and Y (..., batch); what serves all runs is repeated for each."""
+    return X.expand(*params.lead, *X.shape[-2:]), Y.expand(*params.lead, X.size(-2))
 
 
 def _target_index(logits: Tensor, Y: Tensor) -> Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, pairwise
 
 import torch
 from torch import Tensor
 
 from mlpinit import activations, normalize
+from mlpinit.affine import lies_turned
 
 __all__ = ["Architecture", "Params", "stack"]
 
@@ -117,20 +119,32 @@ class Params:
         """The same network with `f` applied to every tensor."""
         return self.with_tensors(map(f, self.tensors()))
 
+    def turned(self) -> Params:
+        """A copy with the output layer's W lying in memory as its transpose, if that is wider.
+
+        The numbers are the same, and training is faster (`mlpinit.affine`).
+        """
+        *hidden, output = self.clone().W
+        if output.size(-1) < output.size(-2):
+            output = output.mT.clone(memory_format=torch.contiguous_format).mT
+        return replace(self, W=(*hidden, output))
+
     def pack(self) -> tuple[Params, Tensor]:
         """A copy whose tensors are views of one vector, and that vector, in `tensors()` order.
 
-        One operation on the vector is one on all of them.
+        One operation on the vector is one on all of them. What lies turned in memory stays so.
         """
         tensors = self.tensors()
-        vector = torch.cat([t.reshape(-1) for t in tensors])
-        parts = vector.split([t.numel() for t in tensors])
-        views = (part.view(t.shape) for part, t in zip(parts, tensors, strict=True))
-        return self.with_tensors(views), vector
+        lying = [t.mT if lies_turned(t) else t for t in tensors]
+        vector = torch.cat([t.reshape(-1) for t in lying])
+        parts = vector.split([t.numel() for t in lying])
+        views = [part.view(t.shape) for part, t in zip(parts, lying, strict=True)]
+        pairs = zip(views, tensors, strict=True)
+        return self.with_tensors(v.mT if lies_turned(t) else v for v, t in pairs), vector
 
     def clone(self) -> Params:
-        """A copy that shares no memory with this one."""
-        return self.map(torch.clone)
+        """A copy that shares no memory with this one, every tensor in rows."""
+        return self.map(partial(torch.clone, memory_format=torch.contiguous_format))
 
     def run(self, k: int) -> Params:
         """Network `k` of K, as a network without that leading axis (a view)."""

@@ -18,6 +18,7 @@ from mlpinit.activations import Activation
 from mlpinit.corpus import Contexts, distinct
 from mlpinit.normalize import Statistics
 from mlpinit.params import Params
+from mlpinit.threads import one_thread
 
 __all__ = [
     "CUT",
@@ -174,6 +175,7 @@ class LayerCensus:
         return (self.flat_fraction > share) & ~self.soft_dead
 
 
+@one_thread()
 def census(
     params: Params, contexts: Contexts, *, statistics: Statistics | None = None
 ) -> tuple[LayerCensus, ...]:

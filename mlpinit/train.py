@@ -14,6 +14,7 @@ from mlpinit.corpus import Contexts, distinct
 from mlpinit.normalize import Normalized, Statistics
 from mlpinit.params import Params
 from mlpinit.progress import bar
+from mlpinit.threads import one_thread
 
 __all__ = [
     "Run",
@@ -25,8 +26,10 @@ __all__ = [
     "sgd",
 ]
 
-BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators
-CHUNK = 4096  # examples at a time in `evaluate`
+BLOCK = 200  # steps between two looks at the losses, the progress bar and the generators, at most
+ONE_HOT = 1 << 20  # entries of the one-hot vectors of a block's batches, to stay near the processor
+CHUNK = 1024  # contexts at a time in `evaluate`, those of all runs together: they stay in the cache
+LEAST_CHUNK = 128  # and of each run
 
 Schedule = Callable[[int], float]
 
@@ -79,6 +82,7 @@ def as_schedule(lr: float | Schedule | None, steps: int) -> Schedule:
     return lr if callable(lr) else lambda step: lr
 
 
+@one_thread()
 def sgd(
     params: Params,
     contexts: Contexts,
@@ -115,8 +119,8 @@ def sgd(
     if not 0 < momentum <= 1:
         raise ValueError(f"momentum is {momentum!r}; wanted a number above 0, at most 1")
     schedule = as_schedule(lr, steps)
-    params, vector = params.pack()
-    both = mlp.Pass(params)
+    params, vector = params.turned().pack()
+    both = mlp.Pass(params, batch_size=batch_size, fast=True)
     running = _Running(params, momentum) if params.arch.normalize == "batch" else None
     still = [
         d
@@ -129,23 +133,22 @@ def sgd(
     for start, X, Y in _batches(
         params, contexts, steps, batch_size, generators=generators, progress=progress
     ):
-        logits = []
         # Inference mode: no autograd bookkeeping, a third of the time of so small a step.
         with torch.inference_mode():
-            for step, (rows, targets) in enumerate(
-                zip(both.rows(X).flatten(1), Y, strict=True), start
-            ):
+            written = both.output.z.new_empty(len(X), *both.output.z.shape)  # the block's logits
+            prepared = (both.rows(X).flatten(1), both.places(X), both.targets(Y), written)
+            batches = zip(*(t.unbind(0) for t in prepared), strict=True)
+            for step, (rows, places, targets, out) in enumerate(batches, start):
                 if step in wanted:
                     kept[step] = _keep(params)
-                inputs, zs, o = both.forward(rows)
-                both.backward(rows, inputs, zs, o, targets)
+                inputs, zs, logits = both.forward(rows, out)
+                both.backward(places, targets, inputs, zs, logits)
                 for gradient in still:
                     gradient.zero_()
                 vector.add_(both.gradient_vector, alpha=-schedule(step))
                 if running:
                     running.add(both.normalized)
-                logits.append(o)
-            block = mlp.loss(torch.stack(logits), Y)  # (block, ...)
+            block = mlp.loss(both.output.turn(written), Y)  # (block, ...)
         _check_finite(block, start)
         losses[..., start : start + len(X)] = block.movedim(0, -1)
     if steps in wanted:
@@ -175,6 +178,7 @@ class _Running:
             return Statistics(tuple(self.mean), tuple(self.var)).map(torch.clone)
 
 
+@one_thread()
 def calibrate(params: Params, contexts: Contexts) -> Statistics:
     """Batch norm's mean and variance over a whole data set, layer by layer, for evaluation.
 
@@ -205,10 +209,11 @@ def calibrate(params: Params, contexts: Contexts) -> Statistics:
     return Statistics(tuple(means), tuple(variances))
 
 
+@one_thread()
 def evaluate(params: Params, contexts: Contexts, *, statistics: Statistics | None = None) -> Tensor:
     """Mean cross-entropy over all contexts, in nats, shape (...): one number a run.
 
-    Each distinct pair of a context and its target is computed once and weighted by its count.
+    Each distinct context is computed once, and its targets weighted by their counts.
     A network with batch norm needs `statistics`: those of its `Run`, or `calibrate`'s.
     """
     mlp.check_evaluation(params.arch, statistics)
@@ -216,15 +221,34 @@ def evaluate(params: Params, contexts: Contexts, *, statistics: Statistics | Non
     n = len(contexts)
     if n == 0:
         raise ValueError("there are no contexts to evaluate on; a split of this corpus is empty")
-    pairs = torch.cat([contexts.X, contexts.Y[:, None]], 1)  # (n, block_size + 1)
-    unique = distinct(Contexts(pairs, contexts.Y))
+    ready = mlp.Pass(params, statistics, fast=True)
     total = torch.zeros(params.lead, dtype=torch.float64)
     with torch.no_grad():
-        for rows, counts in zip(unique.X.split(CHUNK), unique.counts.split(CHUNK), strict=True):
-            X = rows[:, :-1]
-            logits = mlp.forward(params, X, statistics=statistics, check=False).logits
-            total = total + mlp.example_losses(logits, rows[:, -1]).double() @ counts.double()
+        for X, entries, counts in _distinct_pairs(contexts, params):
+            logits = ready.output.turn(ready.forward(ready.rows(X).reshape(-1))[-1])
+            losses = -logits.log_softmax(-1).flatten(-2)[..., entries]  # (..., pairs)
+            total += losses.double() @ counts
     return total / n
+
+
+def _distinct_pairs(contexts: Contexts, params: Params) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Distinct contexts, some at a time, with the targets that each has, once, and their counts.
+
+    - X: (contexts, block_size)
+    - entries: (pairs,), where the pair's target stands in logits (contexts, vocab_size), flat
+    - counts: (pairs,) float64, how often the pair occurs
+    """
+    vocab_size = params.arch.vocab_size
+    pairs = distinct(Contexts(torch.cat([contexts.X, contexts.Y[:, None]], 1), contexts.Y))
+    X, Y = pairs.X[:, :-1], pairs.X[:, -1]
+    first = torch.ones_like(Y, dtype=torch.bool)  # they are sorted: of each context's pairs
+    first[1:] = (X[1:] != X[:-1]).any(1)
+    row = first.cumsum(0) - 1
+    size = max(LEAST_CHUNK, CHUNK // max(params.lead.numel(), 1))
+    shares = torch.bincount(row // size).tolist()
+    entries = row % size * vocab_size + Y
+    chunks = (X[first].split(size), entries.split(shares), pairs.counts.double().split(shares))
+    return zip(*chunks, strict=True)
 
 
 def _batches(
@@ -241,9 +265,12 @@ def _batches(
     Drawing a block at once gives the numbers that a draw a step gives.
     """
     n = len(contexts.Y)
+    arch, examples = params.arch, params.lead.numel() * batch_size
+    step_entries = examples * arch.vocab_size * (arch.block_size + 1)
+    block = max(1, min(BLOCK, ONE_HOT // step_entries))
     with tqdm(total=steps, unit="step", **bar(progress)) as shown:
-        for start in range(0, steps, BLOCK):
-            size = (min(BLOCK, steps - start), batch_size)
+        for start in range(0, steps, block):
+            size = (min(block, steps - start), batch_size)
             draws = [torch.randint(0, n, size, generator=g) for g in generators]
             rows = torch.stack(draws, 1).view(size[0], *params.lead, batch_size)
             yield start, contexts.X[rows], contexts.Y[rows]
