@@ -1,16 +1,24 @@
-"""How fast is `train.sgd`? Side by side with the plain autograd loop and the bare matrix products.
+"""How fast is `train.sgd`? Beside the plain autograd loop, JAX and the bare matrix products.
 
 Run with `make bench`. Every figure is the median over rounds; within a round each way runs in
-turn, so that a busy machine slows them all. The ratios are what to read.
+turn, so that a busy machine slows them all. The ratios are what to read. Each way runs on torch's
+default threads and on one, and all of them once more beside two processes that only spin.
+
+JAX is compared where it is installed (`pip install jax`), on one thread, and passed over otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +29,9 @@ from mlpinit.corpus import Contexts
 from mlpinit.params import Architecture, Params
 
 BATCH = 32
+RUNS = (1, 5, 16)  # networks at once
+SPINNING = 2  # processes that keep a busy machine busy
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 def start(seed: int) -> tuple[Params, Generator]:
@@ -78,50 +89,137 @@ def bare_products(steps: int, n_runs: int) -> None:
             h @ W1.mT
 
 
+def jax_scan(data: Contexts, steps: int, seeds: list[int]) -> Tensor:
+    """The same in JAX: one compiled `scan` over all steps, `vmap` over the networks."""
+    import jax  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    drawn = [start(seed) for seed in seeds]
+    tensors = zip(*(params.tensors() for params, _ in drawn), strict=True)
+    stacked = [np.stack([t.numpy() for t in same]) for same in tensors]
+    draws = [torch.randint(0, len(data), (steps, BATCH), generator=g) for _, g in drawn]
+    rows = torch.stack(draws, 1)  # (steps, runs, batch)
+    rates = np.where(np.arange(steps) < steps / 2, 0.1, 0.01).astype("float32")
+    batches = data.X[rows].numpy(), data.Y[rows].numpy(), rates
+    if len(seeds) == 1:
+        stacked = [t[0] for t in stacked]
+        batches = batches[0][:, 0], batches[1][:, 0], rates
+    losses = jax_run(several=len(seeds) > 1)(stacked, batches)
+    return torch.from_numpy(np.array(jax.block_until_ready(losses))).view(steps, -1).T
+
+
+@cache
+def jax_run(*, several: bool) -> Callable:
+    """The compiled loop from (parameters, batches) to losses (steps, ...)."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
+    def loss(parameters, X, Y):
+        C, W1, b1, W2, b2 = parameters
+        h = jnp.tanh(C[X].reshape(len(X), -1) @ W1 + b1)
+        return -jnp.take_along_axis(jax.nn.log_softmax(h @ W2 + b2), Y[:, None], 1).mean()
+
+    def update(parameters, X, Y, lr):
+        value, gradients = jax.value_and_grad(loss)(parameters, X, Y)
+        return jax.tree.map(lambda p, d: p - lr * d, parameters, gradients), value
+
+    step = jax.vmap(update, in_axes=(0, 0, 0, None)) if several else update
+    return jax.jit(lambda p, batches: jax.lax.scan(lambda p, b: step(p, *b), p, batches)[1])
+
+
+@contextlib.contextmanager
+def busy_machine() -> Iterator[None]:
+    """Keep as many processes spinning as `SPINNING` says."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(spin) for _ in range(SPINNING)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def on_threads(n: int, work: Callable[[], object]) -> None:
+    """Run `work` with torch set to n threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        work()
+    finally:
+        torch.set_num_threads(before)
+
+
 def seconds(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-    data, steps = corpus.split(corpus.load()).train, args.steps
+def all_ways(data: Contexts, steps: int) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Name → (networks, what to time)."""
+    default = torch.get_num_threads()
+    ways: dict[str, tuple[int, Callable[[], object]]] = {}
 
-    want = torch.stack([autograd_loop(data, steps, seed) for seed in range(16)])
-    for n in (1, 8, 16):
-        apart = (ours(data, steps, list(range(n))) - want[:n]).abs().max().item()
-        print(f"largest difference of a loss to the autograd loop's, {n:2d} networks: {apart:.1e}")
-        if apart > 1e-3:
-            raise SystemExit("the losses differ: there is nothing to compare")
+    def add(name: str, n: int, work: Callable[[], object]) -> None:
+        for threads in sorted({1, default}):
+            ways[f"{name}, {n}, threads {threads}"] = n, partial(on_threads, threads, work)
 
-    ways: dict[str, tuple[int, Callable[[], object]]] = {
-        "autograd loop, 1 network": (1, lambda: autograd_loop(data, steps, 0)),
-    }
-    for n in (1, 8, 16):
-        networks = "1 network" if n == 1 else f"{n} networks"
-        ways[f"train.sgd, {networks}"] = n, partial(ours, data, steps, list(range(n)))
-        ways[f"bare products, {networks}"] = n, partial(bare_products, steps, n)
-    rounds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.rounds):
+    add("autograd loop", 1, partial(autograd_loop, data, steps, 0))
+    for n in RUNS:
+        add("train.sgd", n, partial(ours, data, steps, list(range(n))))
+        add("bare products", n, partial(bare_products, steps, n))
+        if find_spec("jax"):
+            ways[f"JAX, {n}, threads 1"] = n, partial(jax_scan, data, steps, list(range(n)))
+    return ways
+
+
+def measure(ways: dict[str, tuple[int, Callable[[], object]]], steps: int, rounds: int) -> None:
+    """Time the ways in turn, and print a table."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
         for name, (n, work) in ways.items():
-            rounds[name].append(seconds(work) / steps / n)
-
-    loop = rounds["autograd loop, 1 network"]
-    print(f"\ntorch {torch.__version__}, {torch.get_num_threads()} threads, ", end="")
-    print(f"{args.rounds} rounds of {steps} steps\n")
+            times[name].append(seconds(work) / steps / n)
+    loop = times["autograd loop, 1, threads 1"]
     heads = ("µs a step and network", "times the loop: median", "least", "most")
-    print(f"{'way':28s}{heads[0]:>23s}{heads[1]:>25s}{heads[2]:>8s}{heads[3]:>8s}")
-    for name, times in rounds.items():
-        ratios = [a / b for a, b in zip(loop, times, strict=True)]
-        middle = statistics.median(times) * 1e6
+    print(f"{'way, networks':32s}{heads[0]:>23s}{heads[1]:>25s}{heads[2]:>8s}{heads[3]:>8s}")
+    for name, found in times.items():
+        ratios = [a / b for a, b in zip(loop, found, strict=True)]
+        middle = statistics.median(found) * 1e6
         print(
-            f"{name:28s}{middle:23.1f}{statistics.median(ratios):25.2f}"
+            f"{name:32s}{middle:23.1f}{statistics.median(ratios):25.2f}"
             f"{min(ratios):8.2f}{max(ratios):8.2f}"
         )
+
+
+def check(data: Contexts, steps: int) -> None:
+    """Stop unless all ways compute the same."""
+    want = torch.stack([autograd_loop(data, steps, seed) for seed in range(max(RUNS))])
+    for n in RUNS:
+        for name, way in {"train.sgd": ours, "JAX": jax_scan}.items():
+            if name == "JAX" and not find_spec("jax"):
+                continue
+            apart = (way(data, steps, list(range(n))) - want[:n]).abs().max().item()
+            print(f"largest difference of a loss to the autograd loop's, {name}, {n}: {apart:.1e}")
+            if apart > 1e-3:
+                raise SystemExit("the losses differ: there is nothing to compare")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    os.environ.setdefault("XLA_FLAGS", ONE_THREAD)  # before JAX is imported
+    data = corpus.split(corpus.load()).train
+    check(data, args.steps)
+    ways = all_ways(data, args.steps)
+    print(f"\ntorch {torch.__version__}, {args.rounds} rounds of {args.steps} steps\n")
+    measure(ways, args.steps, args.rounds)
+    steps = max(1, args.steps // 10)  # a busy machine may take forty times as long
+    print(f"\nbeside {SPINNING} spinning processes, {args.rounds} rounds of {steps} steps\n")
+    with busy_machine():
+        measure(all_ways(data, steps), steps, args.rounds)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ there is. `census` counts both, exactly, over a whole data set.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +39,9 @@ CUT = 0.99
 SLOPE_CUT = 0.02
 """A slope under this part of the activation's largest counts as flat, for any activation."""
 
-CHUNK = 4096  # contexts at a time in `census`
+CHUNK = 1024  # contexts at a time in `census`, those of all runs together: they stay in the cache
+LEAST_CHUNK = 128  # and of each run
+EXACT = 1 << 24  # float32 counts exactly up to here
 
 
 def saturated(h: Tensor, cut: float = CUT) -> Tensor:
@@ -196,16 +197,13 @@ def census(
     n = int(unique.counts.sum())
     tallies = [_Tally(n) for _ in params.arch.hidden]
     with torch.no_grad():
-        for X, counts in _chunks(unique.X, unique.counts):
+        size = max(LEAST_CHUNK, CHUNK // max(params.lead.numel(), 1))
+        for X, counts in zip(unique.X.split(size), unique.counts.split(size), strict=True):
             record = mlp.forward(params, X, statistics=statistics, check=False)
             layers = zip(tallies, record.pre_activations, record.activations, strict=True)
             for tally, z, h in layers:
                 tally.add(activation, z, h, counts)
     return tuple(tally.result(activation) for tally in tallies)
-
-
-def _chunks(X: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    yield from zip(X.split(CHUNK), counts.double().split(CHUNK), strict=True)
 
 
 class _Tally:
@@ -218,10 +216,15 @@ class _Tally:
 
     def add(self, activation: Activation, z: Tensor, h: Tensor, counts: Tensor) -> None:
         slope = activation.slope(z, h).abs()  # (..., batch, units)
-        self.flat = self.flat + counts @ flat(slope, activation).double()
-        self.saturated = self.saturated + counts @ saturated(h).double()
-        self.sum = self.sum + counts @ h.double()
+        self.flat = self.flat + self.count(flat(slope, activation), counts)
+        self.saturated = self.saturated + self.count(saturated(h), counts)
+        self.sum = self.sum + counts.double() @ h.double()
         self.largest_slope = torch.maximum(self.largest_slope, slope.amax(-2))
+
+    def count(self, mask: Tensor, counts: Tensor) -> Tensor:
+        """On how many examples each unit is set: exact, in the narrowest floats that are."""
+        dtype = torch.float32 if self.n <= EXACT else torch.float64
+        return (counts.to(dtype) @ mask.to(dtype)).double()
 
     def result(self, activation: Activation) -> LayerCensus:
         return LayerCensus(

@@ -107,3 +107,20 @@ def test_the_table_has_a_row_for_each_activation_and_equal_columns():
 def test_an_unknown_name_gets_the_choices():
     with pytest.raises(ValueError, match="'swish' is unknown; choose one of tanh, sigmoid, relu"):
         get("swish")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 2e-7), (torch.float64, 4e-16)])
+def test_the_passes_of_training_are_right_but_for_the_last_digits(name, dtype, within):
+    activation = get(name)
+    z = GRID.to(dtype)
+    f, back = activation.passes(fast=True)
+    h = f(z.clone())
+    size = activation.f(GRID).abs().clamp(min=1)
+    assert ((h.double() - activation.f(GRID)).abs() / size).max() < 8 * within
+    if activation.fast:
+        assert (h.double() - TORCH[name](z.double())).abs().max() <= within
+    slope = back(torch.full_like(z, 3.0), z.clone(), h)
+    exact, _ = activation.passes(fast=False)
+    want = 3 * activation.slope(z, exact(z))
+    torch.testing.assert_close(slope, want, rtol=0, atol=8 * within)

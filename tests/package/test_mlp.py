@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mlpinit import init, mlp
 from mlpinit.activations import ACTIVATIONS
+from mlpinit.affine import lies_turned
 from mlpinit.params import Architecture, stack
 
 TORCH = {
@@ -108,6 +109,43 @@ def test_k_runs_are_k_networks(activation, depth, own_batches):
         assert abs(loss[k] - want_loss) < 1e-12
         for a, b in zip(gradients.run(k).tensors(), want, strict=True):
             assert (a - b).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(), (7,), (8, 5), (3,)])
+@pytest.mark.parametrize("lead", [(), (3,), (2, 2)])
+def test_training_s_pass_gives_the_gradient_batch_after_batch(activation, hidden, lead):
+    arch = Architecture(vocab_size=6, n_embd=4, hidden=hidden, activation=activation)
+    params = network(arch)
+    for k, size in enumerate(reversed(lead)):
+        params = stack([params.map(lambda t, j=j + k: t * (1 + 0.1 * j)) for j in range(size)])
+    params = params.turned()
+    assert lies_turned(params.W[-1]) == (hidden in ((), (7,)))
+    ready = mlp.Pass(params, batch_size=9, fast=True)
+    for seed in (1, 2):  # the second is written over the first
+        X, Y = batch(arch, seed=seed, lead=lead)
+        inputs, zs, logits = ready.forward(ready.rows(X).flatten())
+        got = ready.backward(ready.places(X), ready.targets(Y), inputs, zs, logits)
+        want = mlp.backward(params, mlp.forward(params, X), Y)
+        for name, a, b in zip(params.names(), got.tensors(), want.tensors(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-12, msg=name)
+
+
+def test_weights_that_lie_turned_in_memory_are_weights():
+    arch = Architecture(vocab_size=6, n_embd=4, hidden=(7, 5))
+    params, (X, Y) = network(arch), batch(arch)
+    turned = params.with_tensors(
+        t.mT.contiguous().mT if t.ndim == 2 else t for t in params.tensors()
+    )
+    record = mlp.forward(turned, X)
+    torch.testing.assert_close(record.logits, mlp.forward(params, X).logits)
+    pairs = zip(
+        mlp.backward(turned, record, Y).tensors(),
+        mlp.backward(params, record, Y).tensors(),
+        strict=True,
+    )
+    for a, b in pairs:
+        torch.testing.assert_close(a, b)
 
 
 def test_more_than_one_leading_axis():

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlpinit import corpus, init, mlp, progress, train
+from mlpinit import corpus, init, mlp, progress, saturation, train
 from mlpinit.params import Architecture, stack
 
 SEED = 2147483647
@@ -260,3 +260,70 @@ def test_a_stack_of_one_is_evaluated_as_its_network(splits):
     params, _ = start(arch=SMALL)
     alone = train.evaluate(params, splits.dev)
     torch.testing.assert_close(train.evaluate(stack([params]), splits.dev), alone[None])
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_training_runs_on_one_thread_and_gives_the_others_back(splits, two_threads):
+    seen = []
+
+    def lr(step):
+        seen.append(torch.get_num_threads())
+        return math.nan if step == 2 else 0.1
+
+    params, g = start(arch=SMALL)
+    train.sgd(params, splits.train, steps=2, generator=g, lr=lr)
+    assert torch.get_num_threads() == 2
+    with pytest.raises(train.TrainingDivergedError):
+        train.sgd(params, splits.train, steps=4, generator=g, lr=lr)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("module", [train, saturation])
+def test_what_runs_over_a_data_set_does_so_on_one_thread(splits, two_threads, monkeypatch, module):
+    seen = []
+
+    def distinct(contexts):
+        seen.append(torch.get_num_threads())
+        return corpus.distinct(contexts)
+
+    monkeypatch.setattr(module, "distinct", distinct)
+    if module is train:
+        train.evaluate(start(arch=SMALL)[0], splits.dev)
+        normalised = start(arch=Architecture(hidden=(16,), normalize="batch"))[0]
+        train.calibrate(normalised, splits.dev)
+    else:
+        saturation.census(start(arch=SMALL)[0], splits.dev)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
+
+
+def test_how_many_batches_are_prepared_at_a_time_changes_nothing(splits, monkeypatch):
+    runs = []
+    for entries in (train.ONE_HOT, 1):  # a block of 200 steps, and one of a single step
+        monkeypatch.setattr(train, "ONE_HOT", entries)
+        params, g = start(arch=SMALL)
+        runs.append(train.sgd(params, splits.train, steps=30, generator=g))
+    assert torch.equal(runs[0].losses, runs[1].losses)
+
+
+def test_every_target_of_a_context_is_evaluated():
+    params, _ = start(arch=SMALL)
+    X = torch.tensor([[1, 2, 3], [4, 5, 6], [1, 2, 3], [1, 2, 3], [0, 0, 0]])
+    few = corpus.Contexts(X, torch.tensor([4, 0, 5, 4, 26]))
+    whole = mlp.loss(mlp.forward(params, X).logits, few.Y)
+    assert train.evaluate(params, few).item() == pytest.approx(whole.item(), abs=1e-6)
+
+
+def test_what_training_returns_lies_in_rows(splits):
+    params, g = start(arch=SMALL)
+    run = train.sgd(params, splits.train, steps=1, generator=g, snapshots=[0])
+    for p in (run.params, run.snapshots[0]):
+        assert all(t.is_contiguous() for t in p.tensors())
