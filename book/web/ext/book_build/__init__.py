@@ -35,10 +35,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
         look,
         notebooks,
         pages,
+        runs,
         times,
     )
 
-    execution.hash_what_runs()
+    runs.serve()
     app.add_config_value("book_solutions", True, "env", bool)
     app.add_config_value("book_repository", None, "html", (tuple, type(None)))
     app.add_directive("graded", exercises.Graded)

@@ -26,7 +26,7 @@ def main() -> int:
     asked = {"book_jobs": args.jobs, "book_solutions": solutions}
     made_from = unchanged.ingredients(root, solutions)
     if not unchanged.is_built(root, made_from):
-        status = sphinx(root, "html", asked)
+        status = sphinx(root, "html", asked, lean=not args.links)
         if status != 0:
             print("The book is not built: see the message above.", file=sys.stderr)
             return status
@@ -42,9 +42,12 @@ def check_links(root: Path, asked: dict[str, int]) -> int:
     return status
 
 
-def sphinx(root: Path, builder: str, asked: dict[str, int]) -> int:
-    """Run Sphinx with the book's settings and those that are asked for; return its status."""
-    from book_build import shortcuts  # noqa: PLC0415
+def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) -> int:
+    """Run Sphinx with the book's settings and those that are asked for; return its status.
+
+    Where no other builder follows in this process, it is lean: it loads this one alone.
+    """
+    from book_build import imports, shortcuts  # noqa: PLC0415
 
     shortcuts.take()
     from sphinx.application import Sphinx  # noqa: PLC0415
@@ -59,6 +62,11 @@ def sphinx(root: Path, builder: str, asked: dict[str, int]) -> int:
     build = root / "_build"
     build.mkdir(exist_ok=True)
     settings = read_settings(root, build) | asked
+    if lean:
+        unknown = imports.leave_out_builders()
+        settings = {k: v for k, v in settings.items() if not k.startswith(unknown)}
+    imports.load_myst_nb()
+    shortcuts.hide_from_search()
     app = None
     try:
         with patch_docutils(str(root)), docutils_namespace():

@@ -35,12 +35,14 @@ def settle(app: Sphinx) -> None:
     app.add_config_value("book_jobs", 2, "", int)
     # Jupyter Book hands this on to an extension that the book leaves out, and Sphinx would warn.
     app.add_config_value("comments_config", {}, "", dict)
+    shortcuts.connect(app)
     turn = ExitStack()
     turn.enter_context(only_one(build / LOCK))
     forget_unfinished(app)
+    (build / UNFINISHED).touch()
     app.connect("config-inited", be_strict, priority=100)
     app.connect("config-inited", choose_jobs)
-    app.connect("builder-inited", begin, priority=0)
+    app.connect("builder-inited", name_all_broken_links)
     app.connect("build-finished", end, priority=998)
     app.connect("build-finished", lambda _app, _exception: turn.close(), priority=999)
 
@@ -59,9 +61,10 @@ def forget_unfinished(app: Sphinx) -> None:
     build = Path(app.outdir).parent
     if not (build / UNFINISHED).exists():
         return
-    for made in (Path(app.outdir), Path(app.doctreedir), build / "jupyter_execute"):
+    for made in (app.outdir, app.doctreedir, build / "html", build / "jupyter_execute"):
         shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(parents=True)
+    for folder in (app.outdir, app.doctreedir):
+        Path(folder).mkdir(parents=True)
 
 
 def be_strict(app: Sphinx, config: Config) -> None:
@@ -76,16 +79,13 @@ def choose_jobs(app: Sphinx, config: Config) -> None:
     app.parallel = max(app.parallel, config.book_jobs)
 
 
-def begin(app: Sphinx) -> None:
-    """Mark the pages as unfinished. A link check names all broken links, and not only the first."""
-    if app.builder.format == "html":
-        Path(app.outdir).parent.joinpath(UNFINISHED).touch()
+def name_all_broken_links(app: Sphinx) -> None:
+    """Let a link check go on after the first link that is broken."""
     if app.builder.name == "linkcheck":
         app.warningiserror = False
 
 
 def end(app: Sphinx, exception: Exception | None) -> None:
     """Take the mark away when the pages are whole."""
-    warned = app.keep_going and app._warncount
-    if exception is None and not warned and app.builder.format == "html":
-        Path(app.outdir).parent.joinpath(UNFINISHED).unlink(missing_ok=True)
+    if exception is None and not (app.keep_going and app._warncount):
+        (Path(app.outdir).parent / UNFINISHED).unlink(missing_ok=True)
