@@ -160,7 +160,7 @@ lock:  ## resolve requirements.txt, and Binder's, anew from pyproject.toml
 	@mv _build/lock/binder.txt binder/requirements.txt
 
 clean:  ## remove what was built, the execution cache too
-	@rm -rf _build conf.py
+	@rm -rf _build
 
 distclean: clean  ## remove .venv as well
 	@rm -rf $(VENV)

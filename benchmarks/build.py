@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = (".git", ".venv", "_build", "conf.py", "__pycache__", "node_modules", ".hypothesis")
+LEFT_OUT = (".git", ".venv", "_build", "__pycache__", "node_modules", ".hypothesis")
 
 
 def timed_build(project: Path) -> float:

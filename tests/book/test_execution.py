@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -52,10 +52,10 @@ def tables(project: Project) -> list[list[list[str]]]:
 
 
 def age_runs(project: Project) -> None:
-    (database,) = (project.root / "_build" / "executed").rglob("global.db")
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE nbcache SET created = ?", (f"{LONG_AGO}:00.000000",))
-    connection.close()
+    (kept,) = (project.root / "_build" / "executed").rglob("base.ipynb")
+    notebook = json.loads(kept.read_text(encoding="utf-8"))
+    notebook["metadata"]["run"]["created"] = LONG_AGO
+    kept.write_text(json.dumps(notebook), encoding="utf-8")
 
 
 def forget_pages(project: Project) -> None:

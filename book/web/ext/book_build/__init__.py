@@ -1,6 +1,7 @@
 """The Sphinx extension that builds this book: cells run beforehand, figures for light and dark.
 
-`python -m book_build` is the build as a command; see `__main__`.
+`python -m book_build` is the build as a command, and `jupyter-book build .` another; see `__main__`
+and `process`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the parts to Sphinx's events."""
-    # Here, not above: `__main__` has something to settle before MyST-NB is loaded.
+    # Here, not above: `__main__` starts at once, and the parts import the package as it is settled.
+    from book_build import process  # noqa: PLC0415
+
+    process.settle(app)
     from book_build import (  # noqa: PLC0415
         api,
         execution,
@@ -31,10 +35,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
         look,
         notebooks,
         pages,
+        runs,
         times,
     )
 
-    execution.hash_what_runs()
+    runs.serve()
     app.add_config_value("book_solutions", True, "env", bool)
     app.add_config_value("book_repository", None, "html", (tuple, type(None)))
     app.add_directive("graded", exercises.Graded)

@@ -1,16 +1,14 @@
 """Run the cells of changed pages before Sphinx reads them, into a cache that knows the package.
 
-MyST-NB's cache is keyed by the cells alone, so that an edit in `mlpinit` would leave old figures on
-the page. Here the cache's folder is named after everything else that a figure depends on. Running
-the pages beforehand also keeps all cores busy to the end, and leaves the cache to one process.
+A run is found by the page's cells alone (see `runs`), so that an edit in `mlpinit` would leave old
+figures on the page. So the cache's folder is named after everything else that a figure depends on.
+Running the pages beforehand also keeps all cores busy to the end.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from sphinx.errors import ExtensionError
 
+from book_build import runs
 from book_build.environment import KERNEL_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ __all__ = [
     "choose_cache",
     "executed",
     "figures_digest",
-    "hash_what_runs",
     "run_changed",
     "run_of",
 ]
@@ -71,19 +69,6 @@ def choose_cache(app: Sphinx, config: Config) -> None:
     config.nb_execution_cache_path = str(cache)
     if os.environ.get(FULL):
         config.nb_execution_timeout = LONGEST
-
-
-def hash_what_runs() -> None:
-    """Let the cache hash a cell's code and tags, but not its caption and alt text, which are prose.
-
-    MyST-NB takes these from the page and only outputs from the cache, so none of them goes stale.
-    """
-    from jupyter_cache.cache.main import JupyterCacheBase  # noqa: PLC0415 (MyST-NB loads it anyway)
-
-    hashed = JupyterCacheBase.create_hashed_notebook
-    JupyterCacheBase.create_hashed_notebook = functools.partialmethod(
-        hashed, cell_metadata=("tags",)
-    )
 
 
 @dataclass
@@ -155,8 +140,8 @@ def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None
     if not candidates:
         note_runs(env, None, docnames, [])
         return
-    cache = sound_cache(Path(env.mystnb_config.execution_cache_path))
-    pages = [page for page in candidates if not is_cached(cache, page)]
+    cache = Path(env.mystnb_config.execution_cache_path)
+    pages = [page for page in candidates if runs.find(cache, page.notebook) is None]
     # Later chapters run longer: begin with them, so that none is left alone at the end.
     pages.sort(key=lambda page: page.docname, reverse=True)
 
@@ -168,7 +153,8 @@ def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     page = running.pop(done)
                     done_or_raise(page, done.exception())
-                    store(cache, page)
+                    about = {"memory": page.memory, "machine": machine()}
+                    runs.keep(cache, page.notebook, seconds=page.seconds, **about)
                     print(f"ran {page.docname} in {page.seconds:.1f} s", flush=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -178,23 +164,18 @@ def run_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None
     note_runs(env, cache, docnames, candidates)
 
 
-def note_runs(env: BuildEnvironment, cache: Any, docnames: list[str], pages: list[Page]) -> None:
+def note_runs(
+    env: BuildEnvironment, cache: Path | None, docnames: list[str], pages: list[Page]
+) -> None:
     """Keep with Sphinx's environment which stored run each page shows, and what is known of it."""
     known = getattr(env, "book_runs", {})
-    runs = {name: run for name, run in known.items() if name in env.found_docs}
+    shown = {name: run for name, run in known.items() if name in env.found_docs}
     for name in docnames:
-        runs.pop(name, None)
+        shown.pop(name, None)
     for page in pages:
-        record = cache.match_cache_notebook(page.notebook)
-        data = record.data or {}
-        runs[page.docname] = {
-            "key": record.hashkey,
-            "created": f"{record.created:%Y-%m-%d %H:%M}",
-            "seconds": data.get("execution_seconds", 0.0),
-            "memory": data.get("memory", 0),
-            "machine": data.get("machine", {}),
-        }
-    env.book_runs = runs
+        about = dict(runs.find(cache, page.notebook).metadata.run)
+        shown[page.docname] = {"key": runs.key_of(page.notebook), **about}
+    env.book_runs = shown
 
 
 def run_of(env: BuildEnvironment, docname: str) -> dict[str, Any] | None:
@@ -204,11 +185,7 @@ def run_of(env: BuildEnvironment, docname: str) -> dict[str, Any] | None:
 
 def executed(env: BuildEnvironment, docname: str) -> NotebookNode:
     """Return the code cells of a page with their outputs, as they were stored."""
-    import nbformat  # noqa: PLC0415 (loaded by MyST-NB by now)
-
-    cache = Path(env.mystnb_config.execution_cache_path)
-    stored = cache / "executed" / run_of(env, docname)["key"] / "base.ipynb"
-    return nbformat.read(stored, as_version=4)
+    return runs.read(Path(env.mystnb_config.execution_cache_path), run_of(env, docname)["key"])
 
 
 def machine() -> dict[str, str]:
@@ -237,45 +214,6 @@ def read_page(env: BuildEnvironment, docname: str) -> Page | None:
     if not any(cell.cell_type == "code" for cell in notebook.cells):
         return None
     return Page(docname, path, notebook, reader.read_fmt)
-
-
-def sound_cache(folder: Path) -> Any:
-    """Open the cache without whatever an interrupted build left in it half-written."""
-    from jupyter_cache import get_cache  # noqa: PLC0415
-
-    try:
-        cache = get_cache(folder)
-        records = cache.list_cache_records()
-    except Exception:  # the database itself, in whichever way it broke
-        shutil.rmtree(folder)
-        return get_cache(folder)
-    for record in records:
-        stored = folder / "executed" / record.hashkey / "base.ipynb"
-        try:
-            json.loads(stored.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            stored.touch()
-            cache.remove_cache(record.pk)
-    return cache
-
-
-def is_cached(cache: Any, page: Page) -> bool:
-    """Tell whether a run of exactly these cells is stored."""
-    try:
-        cache.match_cache_notebook(page.notebook)
-    except KeyError:
-        return False
-    return True
-
-
-def store(cache: Any, page: Page) -> None:
-    """Keep the executed cells where MyST-NB will look for them."""
-    from jupyter_cache.base import CacheBundleIn  # noqa: PLC0415
-
-    data = {"execution_seconds": page.seconds, "memory": page.memory, "machine": machine()}
-    bundle = CacheBundleIn(page.notebook, str(page.path), data=data)
-    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def done_or_raise(page: Page, error: BaseException | None) -> None:

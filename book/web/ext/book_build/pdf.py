@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from book_build import chromium, onepage
-from book_build.__main__ import only_one
+from book_build.turn import LOCK, UNFINISHED, only_one
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,8 +29,8 @@ BROKEN_IMAGES = """async () => {
 def main() -> int:
     """Print the book that `make book` built and say where it is; 0 only if it is whole."""
     root = Path.cwd()
-    with only_one(root / "_build" / ".lock"):
-        if (root / "_build" / ".unfinished").exists():
+    with only_one(root / "_build" / LOCK):
+        if (root / "_build" / UNFINISHED).exists():
             print("The book is not printed: its last build failed.", file=sys.stderr)
             return 1
         try:
