@@ -7,9 +7,10 @@ import pkgutil
 import re
 from pathlib import Path
 
+import built_pages
 import pytest
 from book_build import api
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 import mlpinit
 
@@ -22,8 +23,7 @@ MODULES = sorted(
 
 @pytest.fixture(scope="module")
 def article(html: Path) -> Tag:
-    page = BeautifulSoup((html / "book" / "back" / "api.html").read_text("utf-8"), "html.parser")
-    return page.select_one("article.bd-article")
+    return built_pages.article(html, "book/back/api")
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -9,6 +9,7 @@ import browser
 import pytest
 from book_build import chromium
 from bs4 import BeautifulSoup
+from built_pages import soup
 from playwright.sync_api import Browser, BrowserContext, Page
 
 STOPS = {
@@ -72,8 +73,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def pages(html: Path) -> dict[Path, BeautifulSoup]:
-    found = browser.pages(html)
-    return {p: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in sorted(found)}
+    return {path: soup(path) for path in sorted(browser.pages(html))}
 
 
 def none(findings: Iterable[tuple[str, Iterable[str]]]) -> None:
@@ -85,7 +85,7 @@ def none(findings: Iterable[tuple[str, Iterable[str]]]) -> None:
 
 def with_element(pages: dict[Path, BeautifulSoup], selector: str) -> Path:
     """The first page that has such an element."""
-    found = next((path for path, soup in pages.items() if soup.select_one(selector)), None)
+    found = next((path for path, page in pages.items() if page.select_one(selector)), None)
     assert found is not None, f"no page has {selector}"
     return found
 
@@ -124,8 +124,8 @@ def test_mathematics_is_set(visits: dict[str, browser.Visit]) -> None:
 
 
 def test_images_are_told_in_sentences(html: Path, pages: dict[Path, BeautifulSoup]) -> None:
-    def poor(soup: BeautifulSoup) -> list[str]:
-        images = soup.select("article img, main img")
+    def poor(page: BeautifulSoup) -> list[str]:
+        images = page.select("article img, main img")
         alts = {image["src"]: image.get("alt", "").strip() for image in images}
         return [
             f"{source} is told as '{alt}'"
@@ -133,23 +133,23 @@ def test_images_are_told_in_sentences(html: Path, pages: dict[Path, BeautifulSou
             if len(alt.split()) < 4 or not alt.endswith(".")
         ]
 
-    none((str(path.relative_to(html)), poor(soup)) for path, soup in pages.items())
+    none((str(path.relative_to(html)), poor(page)) for path, page in pages.items())
 
 
 def test_figures_have_captions(html: Path, pages: dict[Path, BeautifulSoup]) -> None:
-    def bare(soup: BeautifulSoup) -> list[str]:
-        in_figures = {id(image) for image in soup.select("figure:has(figcaption) img")}
-        captions = soup.select("figure figcaption .caption-text")
+    def bare(page: BeautifulSoup) -> list[str]:
+        in_figures = {id(image) for image in page.select("figure:has(figcaption) img")}
+        captions = page.select("figure figcaption .caption-text")
         return [
             *(
                 f"no caption: {i['src']}"
-                for i in soup.select("main img")
+                for i in page.select("main img")
                 if id(i) not in in_figures
             ),
             *(f"empty caption: {c}" for c in captions if len(c.get_text().split()) < 4),
         ]
 
-    none((str(path.relative_to(html)), bare(soup)) for path, soup in pages.items())
+    none((str(path.relative_to(html)), bare(page)) for path, page in pages.items())
 
 
 # Every page, in each view

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import browser
 import pytest
-from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from mlpinit import lab
@@ -34,6 +33,13 @@ HEARD = """([lab, other]) => {
   const said = lab.querySelector(".lab-live").textContent;
   return said && said !== other && said === lab.querySelector(".lab-sentence").textContent;
 }"""
+
+# A page for each kind of lab; the survey looks at the labs of the others as well.
+FIRST = {next(page for page, tags in LABS.items() if tag in tags) for tag in lab.TAGS}
+SHOWING = [
+    pytest.param(page, tags, marks=[] if page in FIRST else pytest.mark.survey)
+    for page, tags in LABS.items()
+]
 
 AXE = """async (labs) => {
   const { violations } = await axe.run(labs, { resultTypes: ["violations"] });
@@ -111,8 +117,7 @@ def slide(page: Page, slider: Locator, begin: float, end: float) -> None:
 def test_labs_stand_where_they_should(html: Path) -> None:
     found = {}
     for path in browser.pages(html):
-        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-        tags = [element.name for element in soup.select(SELECTOR)]
+        tags = re.findall(rf"<({'|'.join(lab.TAGS)})\b", path.read_text(encoding="utf-8"))
         if tags:
             found[path.relative_to(html).with_suffix("").as_posix()] = tags
     assert found == LABS
@@ -186,7 +191,7 @@ def test_every_control_has_a_label_and_the_lab_one_live_region(
         ), "something is drawn"
 
 
-@pytest.mark.parametrize(("name", "tags"), LABS.items(), ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("name", "tags"), SHOWING, ids=lambda value: str(value)[:30])
 def test_labs_fit_and_axe_finds_nothing_serious(
     page: Page, html: Path, name: str, tags: list[str]
 ) -> None:

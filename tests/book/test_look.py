@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from built_pages import CHAPTERS, DOCUMENTS, article, page_of, soup
 from small_project import ROOT
-from test_pages import CHAPTERS, DOCUMENTS, article, page_of, soup
 
 STATIC = ROOT / "book" / "web" / "static"
 CSS = (STATIC / "book.css").read_text(encoding="utf-8")
@@ -131,10 +131,6 @@ def test_definitions_are_not_searched(html: Path) -> None:
 
 
 def prose(html: Path, document: str) -> str:
-    """The page's words less the definitions, which are parsed away from a copy."""
-    from bs4 import BeautifulSoup
-
-    page = BeautifulSoup(str(article(html, document)), "html.parser")
-    for tip in page.select("[role=tooltip]"):
-        tip.extract()
-    return page.get_text().lower()
+    """The page's words less the definitions."""
+    words = article(html, document).strings
+    return "".join(word for word in words if not word.find_parent(role="tooltip")).lower()

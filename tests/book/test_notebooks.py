@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from built_pages import CHAPTERS, DOCUMENTS
 from nbformat import NotebookNode
 from small_project import ROOT, Project
-from test_pages import CHAPTERS, DOCUMENTS
 
 MAX_BYTES = 1_000_000
 SOURCES = {

@@ -8,14 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
+from built_pages import CHAPTERS, DOCUMENTS, article, pages, soup
 from small_project import ROOT
 
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PARTS = [[chapter["file"] for chapter in part["chapters"]] for part in TOC["parts"]]
-DOCUMENTS = [TOC["root"], *(document for part in PARTS for document in part)]
-CHAPTERS = [document for document in DOCUMENTS if re.match(r"book/part\d/", document)]
 MAX_FIGURE_BYTES = 150_000
 UNRENDERED = (
     "Traceback (most recent call last)",
@@ -27,23 +23,6 @@ UNRENDERED = (
     "{cite",
     "To be written.",
 )
-
-
-@cache
-def soup(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-
-
-def page_of(html: Path, document: str) -> BeautifulSoup:
-    return soup(html / f"{document}.html")
-
-
-def article(html: Path, document: str) -> Tag:
-    return page_of(html, document).select_one("article.bd-article")
-
-
-def pages(html: Path) -> list[Path]:
-    return sorted(page for page in html.rglob("*.html") if "_static" not in page.parts)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

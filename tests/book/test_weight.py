@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import browser
 import pytest
 from bs4 import BeautifulSoup
+from built_pages import DOCUMENTS, article, pages, soup
 from first_view import View, first_views, served
 from playwright.sync_api import Browser
-from test_pages import DOCUMENTS, article, pages, soup
 
 MOST_BYTES = 600_000
 AT_A_TIME = 7  # pages, which wait for their last request side by side
