@@ -124,3 +124,13 @@ def test_the_passes_of_training_are_right_but_for_the_last_digits(name, dtype, w
     exact, _ = activation.passes(fast=False)
     want = 3 * activation.slope(z, exact(z))
     torch.testing.assert_close(slope, want, rtol=0, atol=8 * within)
+
+
+def test_where_tanh_is_exactly_one_so_is_that_of_training():
+    forward, back = get("tanh").passes(fast=True)
+    z = GRID.float()
+    h = forward(z.clone())
+    dead = torch.tanh(z).abs() == 1
+    assert dead.sum() > 1000
+    assert torch.equal(h[dead], torch.tanh(z)[dead])
+    assert (back(torch.ones_like(z), z, h)[dead] == 0).all()
