@@ -39,7 +39,7 @@ class Ended:
     """
 
     steps: int
-    lr: float
+    lr: float | None
     means: list[list[float]]
     losses: list[float]
 
@@ -52,11 +52,12 @@ def end_loss(
     *,
     steps: int,
     generator: Sequence[Generator],
-    lr: float,
+    lr: float | None = None,
     folder: Path = FOLDER,
 ) -> Tensor:
     """The loss on `on`, (K,) float64 in nats, after training K networks: `train.sgd`, `evaluate`.
 
+    `lr` is a number, or None for `train.halves(steps)`, as `steps` and `generator` are `train.sgd`'s.
     The first tenth of the steps is trained, and compared with the record called `name`; what is
     returned is recorded. Where `MLPINIT_FULL` is set, the networks are trained to their end, and
     that is compared too; where it is 'record', what comes is kept, and nothing is compared.
@@ -70,7 +71,7 @@ def end_loss(
         contexts,
         steps=records.replayed_steps(steps),
         generator=generator,
-        lr=lr,
+        lr=train.as_schedule(lr, steps),
         progress=False,
     )
     ended = train.evaluate(live.params, on) if wanted else None
@@ -80,8 +81,8 @@ def end_loss(
         path.write_text(json.dumps(asdict(kept)) + "\n", encoding="utf-8")
     kept = _read(path)
     if (kept.steps, kept.lr) != (steps, lr):
-        came = f"{steps} steps at {lr:g}"
-        raise RecordError(f"{path.name} is of {kept.steps} steps at {kept.lr:g}, not of {came}")
+        came = f"{steps} steps at {lr}"
+        raise RecordError(f"{path.name} is of {kept.steps} steps at {kept.lr}, not of {came}")
     _compare(path.name, torch.tensor(kept.means), torch.tensor(_means(live.losses, steps)))
     losses = torch.tensor(kept.losses, dtype=torch.float64)
     if ended is not None:

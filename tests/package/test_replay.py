@@ -57,6 +57,14 @@ def test_the_end_that_is_returned_is_that_of_training(end_loss, splits):
     assert torch.equal(end_loss("1"), made)
 
 
+def test_the_learning_rate_falls_at_half_of_all_steps(end_loss, splits):
+    made = end_loss("record", lr=None)
+    networks, gs = two()
+    run = train.sgd(networks, splits.train, steps=STEPS, generator=gs)
+    torch.testing.assert_close(made, train.evaluate(run.params, splits.dev), atol=1e-6, rtol=0)
+    assert torch.equal(end_loss(lr=None), made), "0.1 throughout the first tenth"
+
+
 def test_a_tenth_is_trained_where_not_all_is_asked_for(end_loss, tmp_path, monkeypatch):
     end_loss("record")
     trained = []
