@@ -65,7 +65,7 @@ def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) 
     if lean:
         unknown = imports.leave_out_builders()
         settings = {k: v for k, v in settings.items() if not k.startswith(unknown)}
-    imports.load_myst_nb()
+    imports.load_parts()
     shortcuts.hide_from_search()
     app = None
     try:

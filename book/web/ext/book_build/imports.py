@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["leave_out_builders", "load_myst_nb"]
+__all__ = ["leave_out_builders", "load_parts"]
 
-# Sphinx sets these up for every project: what writes other formats, and describes other languages.
+# Sphinx sets these up for every project, to write other formats. Those that bring settings of which
+# pages are said to depend stay: what is built could not be told from what Jupyter Book has built.
 OF_OTHER_BUILDS = {
-    *(f"sphinx.builders.{name}" for name in ("changes", "epub3", "latex", "linkcheck", "manpage")),
-    *(f"sphinx.builders.{name}" for name in ("texinfo", "text", "xml")),
-    *(f"sphinxcontrib.{name}" for name in ("applehelp", "devhelp", "htmlhelp", "qthelp")),
-    "sphinxcontrib.serializinghtml",
+    *(
+        f"sphinx.builders.{name}"
+        for name in ("changes", "latex", "linkcheck", "manpage", "texinfo")
+    ),
+    *(f"sphinxcontrib.{name}" for name in ("applehelp", "devhelp", "serializinghtml")),
 }
 # MyST-NB's own ways to run a page and to keep its run, with sqlalchemy and nbclient behind them
 # (see `runs`); IPython, with which its `glue` shows values in a notebook; a network, for links to
@@ -56,12 +58,15 @@ def leave_out_builders() -> tuple[str, ...]:
     return "latex_", "linkcheck_"
 
 
-def load_myst_nb() -> None:
-    """Load MyST-NB and the theme without what they would load in turn."""
+def load_parts() -> None:
+    """Load MyST-NB, the theme and Sphinx's own parts without what they would load in turn."""
+    from sphinx import application  # noqa: PLC0415
+
     with stood_in_for(UNUSED | other_languages()):
         importlib.import_module("myst_nb.sphinx_ext")
         importlib.import_module("pydata_sphinx_theme")
-        importlib.import_module("sphinx.transforms.post_transforms.images")
+        for name in application.builtin_extensions:
+            importlib.import_module(name)
         load_lexers()
     importlib.import_module("nbformat").validate = lambda *_notebook, **_how: None
 
