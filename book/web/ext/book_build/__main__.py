@@ -47,6 +47,11 @@ def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) 
 
     Where no other builder follows in this process, it is lean: it loads this one alone.
     """
+    from book_build import patterns  # noqa: PLC0415
+
+    build = root / "_build"
+    build.mkdir(exist_ok=True)
+    patterns.serve(build)
     from book_build import imports, shortcuts  # noqa: PLC0415
 
     shortcuts.take()
@@ -59,8 +64,6 @@ def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) 
 
     if not color_terminal():
         nocolor()
-    build = root / "_build"
-    build.mkdir(exist_ok=True)
     settings = read_settings(root, build) | asked
     if lean:
         unknown = imports.leave_out_builders()
@@ -73,6 +76,7 @@ def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) 
             folders = (root, None, build / builder, build / ".doctrees")
             app = Sphinx(*folders, builder, settings, status=None, warningiserror=True)
             app.build()
+            patterns.keep(build)
             return app.statuscode
     except (Exception, KeyboardInterrupt) as exception:
         options = argparse.Namespace(pdb=False, verbosity=0, traceback=False)
