@@ -77,9 +77,10 @@ REPLAYED = 10
 ALIKE = 12  # runs in one stack when they are trained again: more gain nothing
 FULL = "MLPINIT_FULL"  # where it is set, runs are trained again to their end
 # How far rounding, which differs between processors, may move a loss that is recorded, in nats. A
-# start whose numbers are off by 2^-23 moves the means of a block by 3e-8, the original's by 2e-3.
+# start whose numbers are off by 2^-23 moves the means of a block by 3e-8. The original's, which
+# multiplies every difference, were found up to 0.035 away on another processor.
 MOVED = 2e-5
-MOVED_ORIGINAL = 2e-2
+MOVED_ORIGINAL = 5e-2
 PATIENCE = 10.0  # seconds for a Dask scheduler to answer
 
 
