@@ -24,10 +24,14 @@ CORPUS = "surnames"
 SEED = records.SEEDS[0]
 
 
-def snapshots(steps: int = records.STEPS) -> list[int]:
-    """The steps that the microscope shows of a rung's first `steps`, and their end."""
-    shown = (step for step in frame_steps(records.STEPS) if step < steps)
-    return [*shown, steps]
+def snapshots(steps: int = records.STEPS, *, every: int = 1) -> list[int]:
+    """Of the steps that the microscope shows, each or every k-th among the first `steps`; the end.
+
+    >>> snapshots(20_000, every=9)
+    [0, 11, 61, 359, 2121, 12567, 20000]
+    """
+    shown = [step for step in frame_steps(records.STEPS) if step < steps]
+    return [*shown[::every], steps]
 
 
 def load() -> dict[str, Recording]:
