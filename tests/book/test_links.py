@@ -33,10 +33,13 @@ def server() -> Iterator[str]:
 
 def test_dead_links_are_named_and_do_not_spoil_the_book(project: Project, server: str) -> None:
     page = project.root / "book" / "prose.md"
-    page.write_text(f"# Prose\n\n[there]({server}/there), [gone]({server}/gone)\n")
+    page.write_text(
+        f"# Prose\n\n[there]({server}/there), [gone]({server}/gone), [lost]({server}/lost)\n"
+    )
     result = project.make("links")
     assert result.returncode != 0
     assert f"{server}/gone" in result.stdout
+    assert f"{server}/lost" in result.stdout
     assert f"{server}/there" not in result.stdout
     assert "prose.md" in result.stdout
     assert not (project.root / "_build" / ".unfinished").exists()

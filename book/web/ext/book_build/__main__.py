@@ -68,7 +68,7 @@ def sphinx(root: Path, builder: str, asked: dict[str, int], lean: bool = False) 
     if lean:
         unknown = imports.leave_out_builders()
         settings = {k: v for k, v in settings.items() if not k.startswith(unknown)}
-    imports.load_parts()
+        imports.load_parts()
     shortcuts.hide_from_search()
     app = None
     try:
