@@ -71,7 +71,7 @@ RATES = (0.1, 0.01)
 BLOCKS = 100
 TOGETHER = 5
 FORMAT = 1
-REPLAYED = 10
+REPLAYED = 20
 """A build trains the first of this many parts of a run."""
 
 ALIKE = 12  # runs in one stack when they are trained again: more gain nothing
@@ -514,7 +514,7 @@ def _is_there(folder: Path, job: Job, seed: int) -> bool:
 
 
 def replayed_steps(steps: int = STEPS) -> int:
-    """How many steps a build trains again: a tenth of a run, or all if `MLPINIT_FULL` is set."""
+    """How many steps a build trains again: a twentieth, or all where `MLPINIT_FULL` is set."""
     return steps if os.environ.get(FULL) else max(1, steps // REPLAYED)
 
 

@@ -58,7 +58,7 @@ def end_loss(
     """The loss on `on`, (K,) float64 in nats, after training K networks: `train.sgd`, `evaluate`.
 
     `steps` and `generator` are as in `train.sgd`; `lr` is a number, or None for `halves(steps)`.
-    The first tenth of the steps is trained, and compared with the record called `name`; what is
+    The first twentieth of the steps is trained, and compared with the record called `name`; what is
     returned is recorded. Where `MLPINIT_FULL` is set, the networks are trained to their end, and
     that is compared too; where it is 'record', what comes is kept, and nothing is compared.
 

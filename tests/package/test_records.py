@@ -299,10 +299,10 @@ def test_a_run_replayed_to_its_end_has_its_end_compared(two):
         records.replay([wrong], steps=200)
 
 
-def test_a_build_replays_a_tenth_or_all_where_it_is_asked_to(monkeypatch, two):
+def test_a_build_replays_a_twentieth_or_all_where_it_is_asked_to(monkeypatch, two):
     monkeypatch.delenv("MLPINIT_FULL", raising=False)
-    assert records.replayed_steps() == 20_000
-    assert len(records.replay([two[0]])[0].losses) == 20
+    assert records.replayed_steps() == 10_000
+    assert len(records.replay([two[0]])[0].losses) == 10
     monkeypatch.setenv("MLPINIT_FULL", "1")
     assert records.replayed_steps() == 200_000
     assert len(records.replay([two[0]])[0].losses) == 200

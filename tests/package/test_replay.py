@@ -62,17 +62,17 @@ def test_the_learning_rate_falls_at_half_of_all_steps(end_loss, splits):
     networks, gs = two()
     run = train.sgd(networks, splits.train, steps=STEPS, generator=gs)
     torch.testing.assert_close(made, train.evaluate(run.params, splits.dev), atol=1e-6, rtol=0)
-    assert torch.equal(end_loss(lr=None), made), "0.1 throughout the first tenth"
+    assert torch.equal(end_loss(lr=None), made), "0.1 throughout the first twentieth"
 
 
-def test_a_tenth_is_trained_where_not_all_is_asked_for(end_loss, tmp_path, monkeypatch):
+def test_a_twentieth_is_trained_where_not_all_is_asked_for(end_loss, tmp_path, monkeypatch):
     end_loss("record")
     trained = []
     sgd = train.sgd
     monkeypatch.setattr(train, "sgd", lambda *a, **k: trained.append(k["steps"]) or sgd(*a, **k))
     end_loss()
     end_loss("1")
-    assert trained == [STEPS // 10, STEPS]
+    assert trained == [STEPS // 20, STEPS]
 
 
 def test_a_record_whose_first_part_is_another_is_refused(end_loss, tmp_path):
@@ -80,7 +80,7 @@ def test_a_record_whose_first_part_is_another_is_refused(end_loss, tmp_path):
     means = json.loads((tmp_path / "two.json").read_text())["means"]
     later = [[*row[:10], row[10] + 0.1, *row[11:]] for row in means]
     edit(tmp_path, means=later)
-    end_loss()  # the eleventh hundredth is beyond the first tenth
+    end_loss()  # the eleventh hundredth is beyond the first twentieth
     with pytest.raises(RecordError, match=r"two.json is not what today's code makes: .* 1.0e-01"):
         end_loss("1")
     edit(tmp_path, means=[[row[0] + 0.01, *row[1:]] for row in means])
