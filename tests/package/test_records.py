@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -316,11 +317,8 @@ def made(folder):
     return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("*.json")}
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows ends a process without a word")
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_interrupted_it_keeps_whole_records_and_then_makes_what_is_missing(tmp_path, sig, capfd):
-    seeds = [1, 2, 3, 4]
-    asked = command(tmp_path, "--together", 1, "--jobs", 2, "--steps", 2000, "--seeds", *seeds)
+def interrupted(folder, asked, sig):
+    """Run the command, send the signal once there is a record: exit code, and what it said."""
     child = subprocess.Popen(
         [sys.executable, "-m", "mlpinit.records", *asked],
         cwd=ROOT,
@@ -329,25 +327,39 @@ def test_interrupted_it_keeps_whole_records_and_then_makes_what_is_missing(tmp_p
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
-    while not made(tmp_path) and child.poll() is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + 600
+    while not made(folder) and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    # As a terminal does: Ctrl-C goes to the command and to its processes.
-    (os.killpg if sig == signal.SIGINT else os.kill)(child.pid, sig)
-    said = child.communicate(timeout=60)[1]
-    assert child.returncode == 130, said
+    with contextlib.suppress(ProcessLookupError):
+        # As a terminal does: Ctrl-C goes to the command and to its processes.
+        (os.killpg if sig == signal.SIGINT else os.kill)(child.pid, sig)
+    said = child.communicate(timeout=600)[1]
+    return child.returncode, said
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows ends a process without a word")
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_it_keeps_whole_records_and_then_makes_what_is_missing(tmp_path, sig, capfd):
+    # Longer runs each time, until one command is not done before the signal comes.
+    for steps in (2_000, 10_000, 50_000):
+        folder = tmp_path / str(steps)
+        asked = command(folder, "--together", 1, "--jobs", 2, "--steps", steps, "--seeds", 1, 2, 3)
+        code, said = interrupted(folder, asked, sig)
+        if code == 130:
+            break
+    assert code == 130, said
     assert "the same command goes on from here" in said
-    kept = made(tmp_path)
-    assert 0 < len(kept) < 8, said
-    assert len(records.load(tmp_path)) == len(kept)
-    assert {p.suffix for p in tmp_path.iterdir()} == {".json"}
+    kept = made(folder)
+    assert 0 < len(kept) < 6, said
+    assert len(records.load(folder)) == len(kept)
+    assert {p.suffix for p in folder.iterdir()} == {".json"}
 
     assert records.main([*asked]) == 0
-    assert f"{len(kept)} of 8 runs are recorded; {8 - len(kept)} to do" in capfd.readouterr().err
-    everything = made(tmp_path)
-    assert len(everything) == 8
+    assert f"{len(kept)} of 6 runs are recorded; {6 - len(kept)} to do" in capfd.readouterr().err
+    everything = made(folder)
+    assert len(everything) == 6
     assert {name: everything[name] for name in kept} == kept
-    assert len(records.load(tmp_path)) == 8
+    assert len(records.load(folder)) == 6
 
 
 def test_with_everything_there_nothing_is_done_and_fresh_does_it_again(tmp_path, two, capsys):
