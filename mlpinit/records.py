@@ -56,6 +56,7 @@ __all__ = [
     "replayed_steps",
     "run",
     "save",
+    "write_whole",
 ]
 
 FOLDER = Path(__file__).parent / "data" / "ladder"
@@ -304,14 +305,18 @@ def save(entry: Record, folder: str | os.PathLike[str]) -> Path:
         f" {json.dumps(name)}: {json.dumps(value)}"
         for name, value in dataclasses.asdict(entry).items()
     )
-    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all, whatever interrupts it."""
     draft = path.with_suffix(".part")
     try:
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    return path
 
 
 def load(folder: str | os.PathLike[str] = FOLDER) -> list[Record]:

@@ -62,10 +62,12 @@ def end_loss(
     returned is recorded. Where `MLPINIT_FULL` is set, the networks are trained to their end, and
     that is compared too; where it is 'record', what comes is kept, and nothing is compared.
 
-    Raises `RecordError` where the record is not there, or is not what today's code makes.
+    Raises `RecordError` where the record is not there or is of another training, before any work,
+    and where it is not what today's code makes.
     """
     wanted = os.environ.get(records.FULL)
     path = folder / f"{name}.json"
+    kept = None if wanted == WRITE else _read(path, steps, lr)
     live = train.sgd(
         params,
         contexts,
@@ -75,14 +77,10 @@ def end_loss(
         progress=False,
     )
     ended = train.evaluate(live.params, on) if wanted else None
-    if wanted == WRITE:
+    if kept is None:
         folder.mkdir(parents=True, exist_ok=True)
         kept = Ended(steps, lr, _means(live.losses, steps), [round(x, 6) for x in ended.tolist()])
-        path.write_text(json.dumps(asdict(kept)) + "\n", encoding="utf-8")
-    kept = _read(path)
-    if (kept.steps, kept.lr) != (steps, lr):
-        came = f"{steps} steps at {lr}"
-        raise RecordError(f"{path.name} is of {kept.steps} steps at {kept.lr}, not of {came}")
+        records.write_whole(path, json.dumps(asdict(kept)) + "\n")
     _compare(path.name, torch.tensor(kept.means), torch.tensor(_means(live.losses, steps)))
     losses = torch.tensor(kept.losses, dtype=torch.float64)
     if ended is not None:
@@ -108,10 +106,15 @@ def _compare(name: str, kept: Tensor, live: Tensor) -> None:
         )
 
 
-def _read(path: Path) -> Ended:
+def _read(path: Path, steps: int, lr: float | None) -> Ended:
+    """The record of a training of so many steps at that rate."""
     try:
-        return Ended(**json.loads(path.read_text(encoding="utf-8")))
+        kept = Ended(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise RecordError(
             f"{path.name} cannot be read: {error}. `make book FULL={WRITE}` makes it"
         ) from error
+    if (kept.steps, kept.lr) != (steps, lr):
+        came = f"{steps} steps at {lr}"
+        raise RecordError(f"{path.name} is of {kept.steps} steps at {kept.lr}, not of {came}")
+    return kept

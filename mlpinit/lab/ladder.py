@@ -73,8 +73,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     entries = [e for e in records.load() if (e.corpus, e.seed) == (CORPUS, SEED) and e.rung in keys]
     runs = records.replay(entries, steps=records.STEPS, snapshots=snapshots())
     for entry, run in zip(entries, runs, strict=True):
-        text = seen(run, entry.rung).json()
-        _path(entry.rung).write_text(text + "\n", encoding="utf-8")
+        records.write_whole(_path(entry.rung), seen(run, entry.rung).json() + "\n")
         print(f"{records.RUNGS[entry.rung].name}: recorded", file=sys.stderr)
     return 0
 
