@@ -26,7 +26,7 @@ def two():
 def end_loss(splits, tmp_path, monkeypatch):
     """`replay.end_loss` of the two, with records of its own: first made, then read."""
 
-    def ended(full="", *, steps=STEPS, lr=0.1, params=None):
+    def ended(full="", *, steps=STEPS, lr=0.1, params=None, **options):
         monkeypatch.setenv("MLPINIT_FULL", full)
         networks, gs = two()
         return replay.end_loss(
@@ -38,6 +38,7 @@ def end_loss(splits, tmp_path, monkeypatch):
             generator=gs[: len(networks.C) if params is None else len(params.C)],
             lr=lr,
             folder=tmp_path,
+            **options,
         )
 
     return ended
@@ -86,6 +87,17 @@ def test_a_record_whose_first_part_is_another_is_refused(end_loss, tmp_path):
     edit(tmp_path, means=[[row[0] + 0.01, *row[1:]] for row in means])
     with pytest.raises(RecordError, match="FULL=record"):
         end_loss()
+
+
+def test_how_far_apart_a_record_may_be_is_the_caller_s_to_say(end_loss, tmp_path):
+    losses = end_loss("record").tolist()
+    means = json.loads((tmp_path / "two.json").read_text())["means"]
+    edit(tmp_path, means=[[x + 0.01 for x in row] for row in means], losses=[losses[0] + 0.01, 0])
+    assert end_loss(tolerance=0.02)[1] == 0
+    with pytest.raises(RecordError, match=r"a mean loss differs by 1.0e-02"):
+        end_loss(tolerance=0.009)
+    with pytest.raises(RecordError, match=r"a mean loss differs by [1-9]\.\de\+00"):
+        end_loss("1", tolerance=0.02)
 
 
 def test_a_record_whose_end_is_another_is_found_by_a_whole_replay(end_loss, tmp_path):
