@@ -132,5 +132,6 @@ def test_definitions_are_not_searched(html: Path) -> None:
 
 def prose(html: Path, document: str) -> str:
     """The page's words less the definitions."""
-    words = article(html, document).strings
-    return "".join(word for word in words if not word.find_parent(role="tooltip")).lower()
+    whole = article(html, document)
+    defined = {id(word) for tip in whole.select("[role=tooltip]") for word in tip.strings}
+    return "".join(word for word in whole.strings if id(word) not in defined).lower()

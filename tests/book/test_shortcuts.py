@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from book_build import patterns
-from small_project import Project
+from small_project import Project, copy_project
 
 EXTENSIONS = Path(patterns.__file__).parents[1]
 NEW_FIGURE = """\
@@ -36,18 +36,25 @@ def seen(project: Project) -> dict[str, str]:
     return {name: re.sub(r"\?v=\w+", "", text) for name, text in html.items()}
 
 
+@pytest.fixture(scope="module")
+def edited(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project that each test edits once more, and leaves built from nothing."""
+    project = copy_project(built, tmp_path_factory.mktemp("edited"))
+    assert project.make().returncode == 0
+    return project
+
+
 @pytest.mark.parametrize("what", EDITS)
-def test_a_build_after_an_edit_is_one_from_nothing(project: Project, what: str) -> None:
-    assert project.make().returncode == 0
-    project.edit(*EDITS[what])
+def test_a_build_after_an_edit_is_one_from_nothing(edited: Project, what: str) -> None:
+    edited.edit(*EDITS[what])
     if what == "a label":
-        project.edit("book/index.md", "`fig-line`", "`fig-straight`")
-    result = project.make()
+        edited.edit("book/index.md", "`fig-line`", "`fig-straight`")
+    result = edited.make()
     assert result.returncode == 0, result.stdout
-    after_edit = seen(project)
-    (project.root / "_build" / ".unfinished").touch()
-    assert project.make().returncode == 0
-    assert after_edit == seen(project)
+    after_edit = seen(edited)
+    (edited.root / "_build" / ".unfinished").touch()
+    assert edited.make().returncode == 0
+    assert after_edit == seen(edited)
 
 
 COMPILE = r"""
