@@ -28,7 +28,7 @@ with suppress(ImportError):
     import pwd
     import resource
 
-__all__ = ["Box", "Limits", "become", "limit_time", "missing"]
+__all__ = ["Box", "Limits", "limit_time", "missing"]
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,19 @@ class Box:
                 self.close()
                 self._prepare()
 
-    def confine(self, limits: Limits, rules: int) -> list[str]:  # pragma: no cover (in the child)
+    def confine(
+        self, limits: Limits, scratch: Path, *, rules: int, user: str = ""
+    ) -> list[str]:  # pragma: no cover (in the child)
         """Give up what a submission does not need, for good; returns the names of what holds.
 
-        `rules` is where this child has its handle of the rules.
+        `rules` is where this child has its handle of the rules, `user` whose rights it takes on.
         """
         if not self.confining:
             return []
         held = ["limits"]
         _limit(limits)
+        if user:
+            _become(user, scratch)
         if sys.platform == "linux":
             libc = ctypes.CDLL(None, use_errno=True)
             libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -119,7 +123,7 @@ class Box:
         return held
 
 
-def become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
+def _become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
     """Take on the rights of `user` for good, who gets the scratch folder; only root can."""
     entry = pwd.getpwnam(user)
     os.chown(scratch, entry.pw_uid, entry.pw_gid)
@@ -152,7 +156,7 @@ def _set(ceilings: dict[str, int]) -> None:  # pragma: no cover (in the child)
 def _address_space() -> int:
     """Bytes of address space now, or a generous guess where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
     except OSError:
         return 2**34
     return pages * os.sysconf("SC_PAGE_SIZE")

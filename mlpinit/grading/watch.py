@@ -20,8 +20,7 @@ from pathlib import Path
 
 import torch
 
-from mlpinit.grading import sandbox
-from mlpinit.grading.sandbox import Box, Limits
+from mlpinit.grading.sandbox import Box, Limits, limit_time
 
 with suppress(ImportError):  # Windows has no fork either
     import fcntl
@@ -167,10 +166,8 @@ def _be_the_child(
             os.environ["HOME"] = os.environ["MPLCONFIGDIR"] = str(scratch)
         torch.set_num_threads(1)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # too long a file ends the child
-        if setting.user:
-            sandbox.become(setting.user, scratch)
-        sandbox.limit_time(limits)
-        held = box.confine(limits, rules=_RULES)
+        limit_time(limits)
+        held = box.confine(limits, scratch, rules=_RULES, user=setting.user)
         with suppress(OSError):
             os.close(_RULES)
         _write(" ".join(held))
