@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -84,7 +85,12 @@ class Runner:
                 raise RuntimeError("the process that runs submissions does not start")
         reply = None
         try:
-            self._process.stdin.write(json.dumps(asdict(job)).encode("utf-8") + b"\n")
+            self._process.stdin.write(
+                json.dumps(
+                    asdict(job) | {"source": base64.b64encode(job.source).decode("ascii")}
+                ).encode("utf-8")
+                + b"\n"
+            )
             self._process.stdin.flush()
             reply = self._line(time.monotonic() + job.limits.patience + GRACE)
         except OSError:

@@ -17,7 +17,7 @@ class Job:
     those of whoever grades.
     """
 
-    source: str
+    source: bytes
     filename: str
     function: str
     cases: list[str]

@@ -7,6 +7,7 @@ reading it. `watch_over`, the heart of it, serves a notebook's functions as well
 
 from __future__ import annotations
 
+import base64
 import json
 import linecache
 import os
@@ -204,7 +205,7 @@ class _MissingError(Exception):
 def _load(job: Job) -> Callable:
     """Execute the submission's text as a module of its own and pick the function."""
     _hide_the_graders()
-    lines = job.source.splitlines(keepends=True)
+    lines = job.source.decode("utf-8", "replace").splitlines(keepends=True)
     linecache.cache[job.filename] = (len(job.source), None, lines, job.filename)
     module = types.ModuleType("submission")
     module.__file__ = job.filename
@@ -259,6 +260,7 @@ def main() -> None:  # pragma: no cover (a process of its own)
     replies.flush()
     for line in jobs:
         fields = json.loads(line)
+        fields["source"] = base64.b64decode(fields["source"])
         job = Job(**fields | {"limits": Limits(**fields["limits"])})
         replies.write(json.dumps(asdict(run(job))).encode("utf-8") + b"\n")
         replies.flush()
