@@ -78,7 +78,8 @@ def _read(name: str, folder: int) -> bytes:
     except OSError as error:
         raise _RefusedError(f"{name} cannot be read: {error.strerror}") from None
     if len(data) > LARGEST:
-        raise _RefusedError(_too_large(name))
+        most = LARGEST // 2**20
+        raise _RefusedError(f"{name} cannot be read: it is larger than {most} MiB")
     return data
 
 
@@ -96,12 +97,6 @@ def _check(name: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no file")
         raise _RefusedError(f"{name} cannot be read: it is {kind}; hand in the file itself")
-    if found.st_size > LARGEST:
-        raise _RefusedError(_too_large(name))
-
-
-def _too_large(name: str) -> str:
-    return f"{name} cannot be read: it is larger than {LARGEST // 2**20} MiB"
 
 
 def distinct(submissions: list[Submission]) -> list[Submission]:
