@@ -63,9 +63,8 @@ def grade_source(
         cases = drawn(exercise, seed).encoded
     except Exception as error:  # a fault of the exercise's, which costs no other exercise
         return unjudged(exercise, error)
-    data = source.encode("utf-8") if isinstance(source, str) else source
     filename = f"{exercise.chapter}.py"
-    job = Job(data, filename, exercise.function, cases, exercise.limits, runner.user)
+    job = Job(source, filename, exercise.function, cases, exercise.limits, runner.user)
     return judge(exercise, runner.run(job), seed)
 
 

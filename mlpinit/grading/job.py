@@ -13,7 +13,8 @@ __all__ = ["Ending", "Job"]
 class Job:
     """One function of one submission, to be called with one list of arguments after another.
 
-    `cases` are the encoded argument lists (see `wire`). `user` is whose rights it has, empty for
+    `source` is the file's bytes, as Python reads them; text is taken as UTF-8. `cases` are the
+    encoded argument lists (see `wire`). `user` is whose rights it has, empty for
     those of whoever grades.
     """
 
@@ -23,6 +24,11 @@ class Job:
     cases: list[str]
     limits: Limits
     user: str = ""
+
+    def __post_init__(self) -> None:
+        """Take text for the bytes of a file."""
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", self.source.encode("utf-8"))
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def test_every_report_takes_any_text(text):
     for shown in (as_text(one.verdicts[0]), as_html(one.verdicts[0]), progress(one)):
         assert legal(shown)
     name = visible(text)
-    head, row = csv.reader(io.StringIO(export.as_csv([one])))
+    _, row = csv.reader(io.StringIO(export.as_csv([one])))
     assert row[0].removeprefix("'") == name.removeprefix("'")
     for document in (export.as_csv([one]), export.as_json([one]), export.as_gradescope(one)):
         assert legal(document)
