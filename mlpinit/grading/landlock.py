@@ -40,7 +40,7 @@ _SYSTEM = (
 
 
 def ruleset(scratch: Path) -> int | None:
-    """A handle on a ruleset that leaves `readable()` and all of `scratch`; None without Landlock."""
+    """A handle on a ruleset that leaves `readable()` and `scratch`; None without Landlock."""
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
     if version < 1:

@@ -119,7 +119,7 @@ def _receive(link: socket.socket) -> tuple[dict, list[int]] | None:  # pragma: n
 def _serve(
     link: socket.socket, box: Box, request: dict, handles: list[int]
 ) -> None:  # pragma: no cover
-    """Fork a child for the job in the first handle; answers go to the second, prints to the third."""
+    """Fork a child for a job; `handles` are of the job, for its answers and for what it prints."""
     order, channel, printed = handles
     limits = Limits(**request["limits"])
     lazy.load(request["modules"])
