@@ -97,6 +97,8 @@ def _foreign(name: str) -> dict[str, str]:
 def _of_torch(value: Tensor) -> Tensor | dict[str, str]:
     """The numbers of a tensor as they lie in memory, or what it is if it holds none that do."""
     with torch._C.DisableTorchFunctionSubclass():  # what a subclass makes of these calls
+        if torch._C._functorch.is_functorch_wrapped_tensor(value):
+            return _foreign("tensor from within torch.func, which is over")
         value = value.detach()
         if value.is_meta:
             return _foreign("meta tensor, which has a shape but no numbers")
@@ -105,8 +107,6 @@ def _of_torch(value: Tensor) -> Tensor | dict[str, str]:
         if value.is_nested or value.layout != torch.strided:
             kind = "nested" if value.is_nested else f"sparse ({value.layout})"
             return _foreign(f"tensor that is {kind}, where a dense one is wanted")
-        if torch._C._functorch.is_functorch_wrapped_tensor(value):
-            return _foreign("tensor from within torch.func, which is over")
         t = value.as_subclass(Tensor).cpu().resolve_conj().resolve_neg().contiguous()
         return _whole(t)
 
