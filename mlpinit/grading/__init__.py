@@ -38,8 +38,8 @@ def hint(exercise: str, number: int = 1) -> str:
     return hints[number - 1]
 
 
-def inputs(exercise: str, case: int = 1) -> tuple:
+def inputs(exercise: str, case: int = 1, seed: int | None = None) -> tuple:
     """The arguments of one case (from 1) of an exercise, as in the message of a failure."""
     from mlpinit.grading import exercise as exercises  # noqa: PLC0415
 
-    return exercises.inputs(exercise, case)
+    return exercises.inputs(exercise, case, seed)

@@ -99,9 +99,13 @@ class Exercise:
         chapter, place = map(int, self.id.split("."))
         return 1000 * chapter + place
 
-    def draw(self) -> list[Case]:
-        """The cases, the same at every call, each with arguments of its own."""
-        return self.cases(torch.Generator().manual_seed(self.seed))
+    def draw(self, seed: int | None = None) -> list[Case]:
+        """The cases, the same at every call with the same seed, with arguments of their own.
+
+        None gives those that the learner is shown.
+        """
+        more = 0 if seed is None else 2**20 * (seed + 1)
+        return self.cases(torch.Generator().manual_seed(self.seed + more))
 
 
 @cache
@@ -124,9 +128,12 @@ def find(name: str) -> Exercise:
     raise ValueError(f"there is no exercise {name!r}; there are {known}")
 
 
-def inputs(name: str, case: int = 1) -> tuple:
-    """The arguments of case number `case` (from 1) of an exercise, to replay a failure with."""
-    cases = find(name).draw()
+def inputs(name: str, case: int = 1, seed: int | None = None) -> tuple:
+    """The arguments of case number `case` (from 1) of an exercise, to replay a failure with.
+
+    `seed` is the one that the failure names, where it names one.
+    """
+    cases = find(name).draw(seed)
     if not 1 <= case <= len(cases):
         raise ValueError(f"exercise {name} has cases 1 to {len(cases)}, not {case}")
     return cases[case - 1].args

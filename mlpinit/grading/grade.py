@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from mlpinit.grading import wire
 from mlpinit.grading.client import Runner
-from mlpinit.grading.exercise import CHAPTERS, Exercise, all_exercises
+from mlpinit.grading.drawn import drawn
+from mlpinit.grading.exercise import Exercise, all_exercises
 from mlpinit.grading.job import Job
-from mlpinit.grading.judge import FAILED, TO_DO, Verdict, judge
+from mlpinit.grading.judge import FAILED, TO_DO, Verdict, judge, unjudged
+from mlpinit.grading.submission import Submission, read_submission
+from mlpinit.grading.text import visible
 
 __all__ = ["Report", "Submission", "grade", "grade_exercise", "grade_source", "read_submission"]
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What was handed in: the text of each chapter's file, read before any of it runs.
+class Report:
+    """The verdicts on one submission, in the order of the exercises.
 
-    `files` maps a chapter's name to its text; a file that is missing or cannot be read is in
-    `problems` with the reason instead.
+    `name` is fit to show; `seed` is that of the cases, None for the learner's.
     """
 
     name: str
-    files: dict[str, str]
-    problems: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """The verdicts on one submission, in the order of the exercises."""
-
-    name: str
     verdicts: tuple[Verdict, ...]
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Make the name visible, whatever a folder was called."""
+        object.__setattr__(self, "name", visible(self.name))
 
     @property
     def points(self) -> int:
@@ -59,36 +55,27 @@ class Report:
         return None
 
 
-def read_submission(folder: Path) -> Submission:
-    """Read the chapters' files in a folder. Raises `ValueError` when there is no such folder."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; wanted one with files such as forward.py")
-    files, problems = {}, {}
-    for chapter in CHAPTERS:
-        path = folder / f"{chapter}.py"
-        try:
-            files[chapter] = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            problems[chapter] = f"there is no file {path.name}"
-        except (OSError, UnicodeDecodeError) as error:
-            problems[chapter] = f"{path.name} cannot be read: {error}"
-    return Submission(folder.resolve().name, files, problems)
-
-
-def grade_source(runner: Runner, exercise: Exercise, source: str) -> Verdict:
-    """The verdict on one exercise of a file with this text."""
-    cases = [wire.encode(list(case.args)) for case in exercise.draw()]
+def grade_source(
+    runner: Runner, exercise: Exercise, source: str | bytes, seed: int | None = None
+) -> Verdict:
+    """The verdict on one exercise of a file that holds `source`, on the cases of `seed`."""
+    try:
+        cases = drawn(exercise, seed).encoded
+    except Exception as error:  # a fault of the exercise's, which costs no other exercise
+        return unjudged(exercise, error)
     filename = f"{exercise.chapter}.py"
     job = Job(source, filename, exercise.function, cases, exercise.limits, runner.user)
-    return judge(exercise, runner.run(job))
+    return judge(exercise, runner.run(job), seed)
 
 
-def grade_exercise(submission: Submission, runner: Runner, exercise: Exercise) -> Verdict:
+def grade_exercise(
+    submission: Submission, runner: Runner, exercise: Exercise, seed: int | None = None
+) -> Verdict:
     """The verdict on one exercise; 'to do', with the reason, where its file could not be read."""
     source = submission.files.get(exercise.chapter)
     if source is None:
         return Verdict(exercise, TO_DO, problem=submission.problems[exercise.chapter])
-    return grade_source(runner, exercise, source)
+    return grade_source(runner, exercise, source, seed)
 
 
 def grade(
@@ -96,12 +83,13 @@ def grade(
     runner: Runner,
     exercises: Sequence[Exercise] | None = None,
     *,
+    seed: int | None = None,
     tell: Callable[[Verdict], object] = lambda verdict: None,
 ) -> Report:
-    """Grade all exercises, or those given; `tell` hears each verdict as it falls."""
+    """Grade all exercises, or those given, on the cases of `seed`; `tell` hears each verdict."""
     verdicts = []
     for exercise in exercises or all_exercises():
-        verdict = grade_exercise(submission, runner, exercise)
+        verdict = grade_exercise(submission, runner, exercise, seed)
         verdicts.append(verdict)
         tell(verdict)
-    return Report(submission.name, tuple(verdicts))
+    return Report(submission.name, tuple(verdicts), seed)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlpinit.grading import wire
+from mlpinit.grading.drawn import drawn
 from mlpinit.grading.exercise import find
 from mlpinit.grading.job import Ending
 from mlpinit.grading.judge import Verdict, judge
@@ -42,7 +42,7 @@ def check(name: str, function: Callable) -> Shown:
             f"check takes a function, not {type(function).__name__}: "
             f'check("{exercise.id}", {exercise.function}), without calling it'
         )
-    cases = [wire.encode(list(case.args)) for case in exercise.draw()]
+    cases = drawn(exercise, None).encoded
 
     def answers():
         return answers_of(lambda: function, cases)

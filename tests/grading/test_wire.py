@@ -58,6 +58,96 @@ def test_special_floats_and_arrays_travel():
     assert decode(encode(leaf.T)).shape == (3, 2)
 
 
+GRID = np.arange(6.0).reshape(2, 3)
+LIKE_GRID = {
+    "flipped": GRID[::-1].copy()[::-1],
+    "in the other order of bytes": GRID.astype(">f8"),
+    "wider": GRID.astype(np.longdouble),
+    "by columns": np.asfortranarray(GRID),
+    "a matrix": GRID.view(np.matrix),
+    "masked nowhere": np.ma.array(GRID),
+    "a subclass": GRID.view(np.recarray),
+    "a tensor by columns": torch.tensor(GRID.T.copy()).T,
+    "a leaf": torch.nn.Parameter(torch.tensor(GRID)),
+    "a result": torch.tensor(GRID, requires_grad=True) * 1,
+    "within inference": torch.inference_mode()(torch.tensor)(GRID),
+}
+
+
+@pytest.mark.parametrize("value", LIKE_GRID.values(), ids=LIKE_GRID)
+def test_the_same_numbers_are_the_same_however_they_lie(value):
+    back = decode(encode(value))
+    assert back.dtype == torch.float64
+    assert torch.equal(back, torch.tensor(GRID))
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_torch_does_not_take_travel_without_a_warning():
+    frozen = GRID.copy()
+    frozen.flags.writeable = False
+    assert torch.equal(decode(encode(frozen)), torch.tensor(GRID))
+    assert torch.equal(decode(encode(GRID[:, ::-1])), torch.tensor(GRID).flip(1))
+    assert torch.equal(decode(encode(GRID[1:, ::-2])), torch.tensor([[5.0, 3.0]]).double())
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64, ">i4", np.int8])
+def test_whole_numbers_of_every_width_travel(dtype):
+    assert torch.equal(decode(encode(np.array([[1], [7]], dtype=dtype))).long(), tensor_of(1, 7))
+    assert decode(encode(np.array(3, dtype=dtype)[()])).item() == 3
+
+
+def tensor_of(*values):
+    return torch.tensor(values).view(-1, 1)
+
+
+@pytest.mark.parametrize(
+    "value", [np.bool_(True), np.float16(0.5), np.longdouble(0.5), np.int64(3)]
+)
+def test_a_numpy_number_is_a_tensor_without_axes(value):
+    back = decode(encode(value))
+    assert back.shape == ()
+    assert back.item() == value
+
+
+def test_tensors_that_torch_reads_by_a_sign_or_repeats_travel():
+    z = torch.complex(torch.zeros(2), torch.ones(2)).conj()
+    assert z.imag.is_neg()
+    assert torch.equal(decode(encode(z.imag)), -torch.ones(2))
+    assert torch.equal(decode(encode(torch.ones(1, 3).expand(4, 3))), torch.ones(4, 3))
+
+
+def escaped():
+    """A tensor from within torch.func, kept beyond its end."""
+    kept = []
+    torch.func.vmap(lambda x: (kept.append(x), x)[1])(torch.ones(2))
+    return kept[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: torch.eye(2).to_sparse(), "sparse"),
+        (lambda: torch.eye(2).to_sparse_csr(), "sparse"),
+        (lambda: torch.empty(2, device="meta"), "no numbers"),
+        (lambda: torch.quantize_per_tensor(torch.eye(2), 0.1, 0, torch.qint8), "quantized"),
+        (lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]), "nested"),
+        (escaped, "torch.func"),
+        (lambda: np.ma.array(GRID, mask=GRID > 3), "masked"),
+        (lambda: np.array([2**63 + 1], dtype=np.uint64), "uint64"),
+        (lambda: np.array([1, None]), "object"),
+        (lambda: np.ones(2) * 1j, "complex128"),
+        (lambda: np.datetime64("2026-01-01"), "datetime64"),
+        (lambda: 10**5000, "16610 bits"),
+        (lambda: -(10**5000), "16610 bits"),
+    ],
+)
+def test_what_holds_no_numbers_says_what_it_is(make, word):
+    back = decode(encode(make()))
+    assert isinstance(back, Foreign)
+    assert word in back.type_name
+
+
 def test_what_does_not_travel_goes_by_its_name():
     assert decode(encode(object())) == Foreign("object")
     assert decode(encode([print])) == [Foreign("builtin_function_or_method")]
@@ -101,6 +191,10 @@ FORGED = [
     tensor(data="!!!!"),
     tensor(data=7),
     tensor(shape=[2**31]),
+    tensor(shape=[0, 2**30, 2**30, 2**30], data=""),
+    tensor(shape=[0] * 100_000, data=""),
+    tensor(shape={"0": 2}),
+    tensor(dtype=["float32"]),
     json.dumps({"list": [{"list": [{"list": []}]}]}).replace(
         "[]", '[{"list":' * 20 + "[]" + "}]" * 20
     ),
@@ -117,6 +211,12 @@ def test_a_forged_message_is_refused(line):
 def test_no_message_does_anything_but_decode_or_be_refused(line):
     with contextlib.suppress(WireError):
         decode(line)
+
+
+def test_a_forged_truth_value_is_true_or_false():
+    forged = decode(tensor(dtype="bool", shape=[3], data="AAcB"))
+    assert torch.equal(forged, torch.tensor([False, True, True]))
+    assert forged.view(torch.uint8).max() == 1
 
 
 def test_a_message_has_a_largest_size(monkeypatch):
