@@ -207,6 +207,7 @@ def test_forged_arguments_are_not_an_answer(kind):
     assert judged(verdict)
 
 
+SENT = drawn(SLOPE, None).encoded[0]
 LINES = {
     "an empty object": ({}, "not an answer"),
     "a value that is no text": ({"kind": "value", "value": {"plain": 1}, "args": 3}, "not an"),
@@ -215,7 +216,7 @@ LINES = {
     "deep brackets": ("[" * 100_000, "ended the process itself"),
     "a number of too many digits": ("9" * 5000, "ended the process itself"),
     "very many values": (
-        {"kind": "value", "value": wire.encode([1] * 200_000), "args": "{}"},
+        {"kind": "value", "value": wire.encode([1] * 200_000), "args": SENT},
         "not an answer",
     ),
     "an error without words": ({"kind": "error"}, "your code raised"),
