@@ -28,6 +28,7 @@ PASSED, FAILED, TO_DO = "passed", "failed", "to do"
 _LONGEST = 500  # characters of a message that a submission sent
 _MOST_VALUES = 10**5  # in one message; a tensor is one
 _LAST_LINE = 10**6  # no file has more
+_MOST_AXES = 12  # of a tensor that is shown
 _MOST_PARTS = 20  # of a list that are shown
 
 
@@ -261,7 +262,7 @@ def _form_of_numbers(expected: Tensor, value: object) -> _Problem | None:
         return _Problem(f"it returned {_kind(value)}, wanted {_kind(expected)}", _came(value))
     got = _tensor(value)
     if got.shape != expected.shape:
-        wanted, is_ = tuple(expected.shape), tuple(got.shape)
+        wanted, is_ = _shape(expected), _shape(got)
         hint = ""
         if got.shape == expected.mT.shape if expected.ndim == 2 else False:
             hint = "it is the transpose of what is wanted, by its shape"
@@ -432,6 +433,12 @@ def _dtype(t: Tensor) -> str:
     return str(t.dtype).removeprefix("torch.")
 
 
+def _shape(t: Tensor) -> str:
+    if t.ndim > _MOST_AXES:
+        return f"of {t.ndim} axes"
+    return str(tuple(t.shape))
+
+
 def _foreign(value: Foreign) -> str:
     return value.type_name[:200]
 
@@ -440,7 +447,7 @@ def _kind(value: object) -> str:
     if isinstance(value, Foreign):
         return f"something of type {_foreign(value)}"
     if isinstance(value, Tensor):
-        return f"a tensor {tuple(value.shape)} of {_family(value)}" if value.ndim else "one number"
+        return f"a tensor {_shape(value)} of {_family(value)}" if value.ndim else "one number"
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
     if isinstance(value, tuple | list):
         return f"{len(value)} values"
@@ -459,9 +466,10 @@ def _shown(value: object) -> str:
     if isinstance(value, Tensor):
         if not value.ndim:
             return _number(value)
+        if value.ndim > _MOST_AXES:
+            return f"{value.numel()} numbers  {_shape(value)} {_dtype(value)}"
         values = torch.round(value.double(), decimals=5) if value.is_floating_point() else value
-        text = _compact(values)
-        return f"{text}  {tuple(value.shape)} {_dtype(value)}"
+        return f"{_compact(values)}  {_shape(value)} {_dtype(value)}"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, tuple | list) and any(isinstance(v, Tensor) for v in value):
