@@ -23,8 +23,9 @@ from mlpinit.grading import crew, export, inputs
 from mlpinit.grading.exercise import CHAPTERS, all_exercises, find
 from mlpinit.grading.grade import Report, grade, grade_source, read_submission
 from mlpinit.grading.journal import Journal, digest
-from mlpinit.grading.judge import FAILED, PASSED
+from mlpinit.grading.judge import FAILED, PASSED, TO_DO, Verdict
 from mlpinit.grading.show import as_text, progress
+from mlpinit.grading.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = sum(e.points for e in all_exercises())
@@ -323,6 +324,34 @@ def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, grad
     assert command.main([*asked, "--resume"]) == 0
     assert graded == ["cleo"], "what changed, and no other"
     assert rows(out) == {"anna": points, "ben": points, "cleo": "0"}
+
+
+def test_a_file_that_is_the_same_is_run_once_unless_it_failed(monkeypatch):
+    ran = []
+
+    def verdicts(runner, exercise, source, seed):
+        ran.append(source)
+        status = {b"wrong": FAILED, b"open": TO_DO}.get(source, PASSED)
+        return Verdict(exercise, status, output="hm" if source == b"prints" else "")
+
+    monkeypatch.setattr("mlpinit.grading.grade.grade_source", verdicts)
+    known = {}
+    texts = (b"right", b"open", b"wrong", b"prints")
+    for _ in range(2):
+        for text in texts:
+            one = Submission("one", {"tanh_derivative": text}, {})
+            (found,) = grade(one, None, [find("6.1")], known=known).verdicts
+            assert found.status == {b"wrong": FAILED, b"open": TO_DO}.get(text, PASSED)
+    assert ran == [*texts, b"wrong", b"prints"]
+    grade(
+        Submission("one", {"tanh_derivative": b"right"}, {}),
+        None,
+        [find("6.1")],
+        seed=3,
+        known=known,
+    )
+    grade(Submission("one", {"tanh_derivative": b"right"}, {}), None, [find("6.2")], known=known)
+    assert len(ran) == 8
 
 
 def test_another_seed_or_other_graders_grade_all_anew(tmp_path, graded, monkeypatch):
