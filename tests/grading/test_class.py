@@ -6,9 +6,12 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,10 +19,13 @@ import jsonschema
 import pytest
 
 from mlpinit.grading import __main__ as command
-from mlpinit.grading import export
-from mlpinit.grading.exercise import CHAPTERS, all_exercises
-from mlpinit.grading.grade import Report, grade, read_submission
-from mlpinit.grading.show import progress
+from mlpinit.grading import crew, export, inputs
+from mlpinit.grading.exercise import CHAPTERS, all_exercises, find
+from mlpinit.grading.grade import Report, grade, grade_source, read_submission
+from mlpinit.grading.journal import Journal, digest
+from mlpinit.grading.judge import FAILED, PASSED, TO_DO, Verdict
+from mlpinit.grading.show import as_text, progress
+from mlpinit.grading.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = sum(e.points for e in all_exercises())
@@ -80,7 +86,7 @@ def test_the_json_keeps_its_schema(files):
     assert said["1.1"] == "there is no file corpus.py"
     said = {e["id"]: e["problem"] for e in by_name["eve"]["exercises"]}
     assert "longer than" in said["6.1"]
-    assert "forward.py cannot be read" in said["2.1"]
+    assert "SyntaxError" in said["2.1"]
 
 
 def test_the_junit_counts_add_up(files):
@@ -152,6 +158,9 @@ def test_gradescope_s_file_holds_what_is_documented(submissions, tmp_path, capsy
         ([".", ".", "--gradescope", "x.json"], "takes one submission"),
         ([".", "--csv", "no/such/grades.csv"], "is not a folder to write grades.csv into"),
         ([".", "--user", "nobody-of-that-name"], "no user nobody-of-that-name"),
+        ([".", "--csv", "."], "is a folder; name a file to write"),
+        ([".", "--resume"], "--resume needs a file to write"),
+        ([".", "--seed", "-1"], "wanted a whole number from 0"),
         ([], "the following arguments are required"),
     ],
 )
@@ -196,3 +205,212 @@ def test_the_command_is_there():
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "in a container" in done.stdout
+
+
+SLOPE = "import torch\n\ndef tanh_slope(x):\n    return 1 - torch.tanh(x) ** 2\n"
+LOOP = "def tanh_slope(x):\n    while True: pass\n"
+HOSTILE = {
+    "a number without bounds": "return 10**30",
+    "a number that no text takes": "return 10**5000",
+    "half a character": "raise ValueError('\\udce9')",
+    "no character": "raise ValueError('\\uffff \\x00 \\x1b[2J \\ue000')",
+    "a signal without a name": "os.kill(os.getpid(), 40)",
+    "a forged shape": 'os.write(3, b\'{"kind": "value", "value": 3}\\n\')\n    os._exit(0)',
+}
+
+
+def hand_in(folder: Path, **texts: str) -> list[str]:
+    """Submissions of a chapter's file alone, by name."""
+    for name, text in texts.items():
+        (folder / name).mkdir(exist_ok=True)
+        own = f"{text}\n# by {name}\n"  # what is alike to the byte is graded once
+        (folder / name / "tanh_derivative.py").write_text(own, encoding="utf-8")
+    return [str(folder / name) for name in texts]
+
+
+def rows(path: Path) -> dict[str, str]:
+    """Each name of a table, in order, with its total."""
+    _, *found = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    return {row[0]: row[-2] for row in found}
+
+
+@pytest.fixture
+def graded(monkeypatch) -> list[str]:
+    """The names of those that were graded, not found in a journal."""
+    names = []
+
+    def counted(submission, *args, **kwargs):
+        names.append(submission.name)
+        return grade(submission, *args, **kwargs)
+
+    monkeypatch.setattr(crew, "grade", counted)
+    return names
+
+
+def test_no_answer_costs_anybody_else_a_grade(tmp_path):
+    texts = {
+        what: f"import os\n\ndef tanh_slope(x):\n    {body}\n" for what, body in HOSTILE.items()
+    }
+    folders = hand_in(tmp_path, **texts, last=SLOPE)
+    asked = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "json", "junit")]
+    assert command.main([*folders, *asked]) == 0
+    points = rows(tmp_path / "csv")
+    assert list(points) == [*HOSTILE, "last"]
+    assert points.pop("last") == str(find("6.1").points)
+    assert set(points.values()) == {"0"}
+    assert len(ET.parse(tmp_path / "junit").getroot()) == len(folders)
+    assert "\ue000" in (tmp_path / "junit").read_text(encoding="utf-8"), "legal, and so it stays"
+    jsonschema.validate(json.loads((tmp_path / "json").read_text("utf-8")), export.SCHEMA)
+
+
+def test_names_of_any_kind_are_rows_of_their_own(tmp_path, capsys):
+    names = [b"a\nb", b"a\tb", b"\x1b[2J", b"Ren\xe9", "\u202eeva".encode(), b"--csv", b"sam (2)"]
+    if sys.platform != "linux":
+        names = [name for name in names if name != b"Ren\xe9"]
+    folders = [os.fsdecode(os.path.join(os.fsencode(tmp_path), name)) for name in names]
+    folders += [str(tmp_path / group / "sam") for group in ("one", "two")]
+    for folder in folders:
+        Path(folder).mkdir(parents=True)
+    out, xml = tmp_path / "grades.csv", tmp_path / "grades.xml"
+    assert command.main([*folders, f"--csv={out}", f"--junit={xml}"]) == 0
+    found = rows(out)
+    assert len(found) == len(folders)
+    assert {r"a\nb", r"a\tb", r"\x1b[2J", r"\u202eeva", "'--csv"} <= set(found)
+    assert [name for name in found if "sam" in name] == ["sam (2)", "sam", "sam (3)"]
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == len(folders)
+    assert "\x1b" not in shown
+    assert len({suite.get("name") for suite in ET.parse(xml).getroot()}) == len(folders)
+
+
+def test_a_terminal_that_lacks_characters_gets_escapes(tmp_path):
+    (folder,) = hand_in(tmp_path, eva=SLOPE)
+    line = [sys.executable, "-m", "mlpinit.grading", folder]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert r"\u2713 6.1" in done.stdout
+
+
+def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, graded):
+    folders = hand_in(tmp_path, anna=SLOPE, ben=LOOP, cleo=SLOPE)
+    out = tmp_path / "grades.csv"
+    journal = tmp_path / "grades.csv.journal"
+    asked = [*folders, "--csv", str(out), "--jobs", "1"]
+    line = [sys.executable, "-m", "mlpinit.grading", *asked]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not (journal.exists() and b'"anna"' in journal.read_bytes()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"1 of 3 submissions are graded" in said
+    assert b"--resume" in said
+    assert b"Traceback" not in said
+    assert not out.exists()
+
+    with journal.open("ab") as file:
+        file.write(b'{"name": "ben", "digest": "cut of')
+    hand_in(tmp_path, ben=SLOPE)
+    assert command.main([*asked, "--resume"]) == 0
+    assert graded == ["ben", "cleo"]
+    points = str(find("6.1").points)
+    assert rows(out) == {"anna": points, "ben": points, "cleo": points}
+
+    graded.clear()
+    hand_in(tmp_path, cleo=SLOPE.replace("1 -", "2 -"))
+    assert command.main([*asked, "--resume"]) == 0
+    assert graded == ["cleo"], "what changed, and no other"
+    assert rows(out) == {"anna": points, "ben": points, "cleo": "0"}
+
+
+def test_a_file_that_is_the_same_is_run_once_unless_it_failed(monkeypatch):
+    ran = []
+
+    def verdicts(runner, exercise, source, seed):
+        ran.append(source)
+        status = {b"wrong": FAILED, b"open": TO_DO}.get(source, PASSED)
+        return Verdict(exercise, status, output="hm" if source == b"prints" else "")
+
+    monkeypatch.setattr("mlpinit.grading.grade.grade_source", verdicts)
+    known = {}
+    texts = (b"right", b"open", b"wrong", b"prints")
+    for _ in range(2):
+        for text in texts:
+            one = Submission("one", {"tanh_derivative": text}, {})
+            (found,) = grade(one, None, [find("6.1")], known=known).verdicts
+            assert found.status == {b"wrong": FAILED, b"open": TO_DO}.get(text, PASSED)
+    assert ran == [*texts, b"wrong", b"prints"]
+    grade(
+        Submission("one", {"tanh_derivative": b"right"}, {}),
+        None,
+        [find("6.1")],
+        seed=3,
+        known=known,
+    )
+    grade(Submission("one", {"tanh_derivative": b"right"}, {}), None, [find("6.2")], known=known)
+    assert len(ran) == 8
+
+
+def test_another_seed_or_other_graders_grade_all_anew(tmp_path, graded, monkeypatch):
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE)
+    asked = [*folders, "--csv", str(tmp_path / "grades.csv"), "--resume"]
+    assert command.main([*asked, "--seed", "3"]) == 0
+    assert command.main(asked) == 0
+    assert sorted(graded) == ["anna", "ben"], "the journal's seed is taken up"
+    assert command.main([*asked, "--seed", "4"]) == 0
+    assert len(graded) == 4
+    monkeypatch.setattr("mlpinit.grading.journal._graders", lambda: "others")
+    assert command.main(asked) == 0
+    assert len(graded) == 6
+
+
+def test_a_journal_gives_back_the_report_that_it_took(runner, tmp_path):
+    (folder,) = hand_in(tmp_path, eva="def tanh_slope(x):\n    print('hm')\n    return x\n")
+    submission = read_submission(Path(folder))
+    report = grade(submission, runner, [find("6.1"), find("1.1")])
+    key = digest(submission, None, "")
+    for resume in (False, True):
+        with contextlib.closing(Journal(tmp_path / "journal", resume=resume)) as journal:
+            if resume:
+                assert journal.find(key, "eva") == report
+                assert journal.find(key, "eva").verdicts[0].held == report.verdicts[0].held
+            journal.begin(None)
+            journal.add(key, report)
+    with contextlib.closing(Journal(tmp_path / "journal", resume=False)) as journal:
+        assert journal.find(key, "eva") is None, "begun anew"
+
+
+def test_a_class_has_cases_of_its_own_and_the_report_names_their_seed(tmp_path, capsys):
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE.replace("1 -", "2 -"))
+    seeds = []
+    for _ in range(2):
+        assert command.main([*folders, "--json", str(tmp_path / "json")]) == 0
+        document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+        (seed,) = {s["seed"] for s in document["submissions"]}
+        assert f"--seed {seed}" in capsys.readouterr().err
+        seeds.append(seed)
+    assert seeds[0] != seeds[1]
+    said = str(document["submissions"][1]["exercises"])
+    assert f'mlpinit.grading.inputs("6.1", 1, seed={seeds[1]})' in said
+
+
+def test_a_table_of_the_shown_answers_is_worth_nothing_to_a_class(runner):
+    (x,) = inputs("6.1", 1)
+    table = (1 - x.double().tanh() ** 2).tolist()
+    looked_up = f"import torch\n\ndef tanh_slope(x):\n    return torch.tensor({table})\n"
+    said = grade_source(runner, find("6.1"), looked_up)
+    assert "case 2 of" in as_text(said), "right for what the learner is shown"
+    said = grade_source(runner, find("6.1"), looked_up, seed=5)
+    assert (said.status, "case 1 of" in as_text(said)) == (FAILED, True)
+    assert grade_source(runner, find("6.1"), SLOPE, seed=5).status == PASSED
+
+
+def test_the_learner_s_own_cases_are_what_one_submission_is_graded_on(tmp_path, capsys):
+    (folder,) = hand_in(tmp_path, eva=SLOPE)
+    assert command.main([folder, "--json", str(tmp_path / "json")]) == 0
+    document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    assert document["submissions"][0]["seed"] is None
+    assert "--seed" not in capsys.readouterr().err
