@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -27,6 +28,17 @@ def _returns_cases(g: Generator) -> list[Case]:
         new_b = b + 0.3 * torch.randn(units, generator=g, **kwargs)
         return Case((x, W, b, new_x, new_W, new_b), what)
 
+    def whole(what: str) -> Case:
+        """Exact: each unit's largest z is told, before and in the three networks after."""
+        x = torch.randint(-2, 3, (6, 2), generator=g).float()
+        x[0] = torch.tensor([2.0, 1.0])
+        W = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]] * 2)
+        reach, new_reach = (x @ W).amax(0), (2 * x @ W).amax(0)
+        b = torch.tensor([0.0, 0.0, -1.0, 1.0, -1.0, 0.0, -1.0]) - reach
+        b[4] = -new_reach[4]
+        new_b = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 1.0]) - new_reach
+        return Case((x, W, b, 2 * x, W, new_b), what)
+
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     W = torch.tensor([[1.0, 2.0, -1.0, 1.0, 0.5], [0.0, 1.0, 1.0, 1.0, 0.5]])
     b = torch.tensor([-3.0, -2.5, -3.0, -3.0, -3.0])
@@ -36,6 +48,7 @@ def _returns_cases(g: Generator) -> list[Case]:
         case(40, 5, 12),
         case(30, 4, 30, "float64", dtype=torch.float64),
         case(7, 9, 20),
+        whole("whole numbers: units that just reach 0, before or after"),
     ]
 
 
@@ -56,6 +69,10 @@ def _live(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     return (x.double() @ W.double() + b.double() > 0).any(0)
 
 
+def _reaching(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    return (x.double() @ W.double() + b.double() >= 0).any(0)
+
+
 RETURNS = Exercise(
     id="16.1",
     title="Who moved them",
@@ -63,6 +80,7 @@ RETURNS = Exercise(
     points=1,
     cases=_returns_cases,
     oracle=_returns,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "units that were alive all along are counted: only those dead before can come back",
@@ -92,6 +110,28 @@ RETURNS = Exercise(
             lambda x, W, b, u, V, c: tuple(
                 ~_live(x, W, b) & (p.double() @ q.double() + r.double() > 0).all(0)
                 for p, q, r in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 is dead: at most 0 on every row, and live only "
+            "above it",
+            lambda x, W, b, u, V, c: tuple(
+                ~_reaching(x, W, b) & _reaching(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 before is dead: at most 0 on every row",
+            lambda x, W, b, u, V, c: tuple(
+                ~_reaching(x, W, b) & _live(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 afterwards is still dead: live is above 0",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & _reaching(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
             ),
         ),
     ),
@@ -193,10 +233,13 @@ SILENCE = Exercise(
 def _reset_cases(g: Generator) -> list[Case]:
     steady = torch.tensor([[0.5, -2.0]]).repeat(3, 1)
     return [
-        Case((steady, 1000, 0.01, 0.9, 0.999), "steady gradients"),
+        Case((steady, 20, 0.01, 0.9, 0.999), "steady gradients"),
         Case((torch.randn(12, 5, generator=g), 37, 0.1, 0.8, 0.99)),
         Case((torch.randn(20, 3, generator=g, dtype=torch.float64), 0, 0.003, 0.9, 0.999), "t = 0"),
         Case((0.001 * torch.randn(40, 4, generator=g), 250_000, 0.001, 0.9, 0.999), "t is large"),
+        Case(
+            (1e-8 * torch.randn(9, 4, generator=g), 3, 0.01, 0.9, 0.99), "gradients as small as ε"
+        ),
     ]
 
 
@@ -214,17 +257,27 @@ def _reset(gradients: Tensor, t: int, lr: float, beta1: float, beta2: float) -> 
 
 
 def _by_averages(
-    gradients: Tensor, t: float, lr: float, beta1: float, beta2: float, *, root: bool = True
+    gradients: Tensor,
+    t: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    *,
+    root: bool = True,
+    step: Callable[[Tensor, Tensor, float, float], Tensor] | None = None,
 ) -> Tensor:
-    """Adam by its sums; t = inf leaves the corrections out."""
+    """Adam by its sums; t = inf leaves the corrections out.
+
+    `step(m, v, by1, by2)`: another step from the averages and their corrections.
+    """
     g = gradients.double()
     m = v = torch.zeros_like(g[0])
     out = []
     for k, now in enumerate(g, 1):
         m, v = beta1 * m + (1 - beta1) * now, beta2 * v + (1 - beta2) * now**2
-        corrected = v / (1 - beta2 ** (t + k))
-        scale = corrected.sqrt() if root else corrected
-        out.append(-lr * m / (1 - beta1 ** (t + k)) / (scale + 1e-8))
+        by1, by2 = 1 - beta1 ** (t + k), 1 - beta2 ** (t + k)
+        scale = (v / by2).sqrt() if root else v / by2
+        out.append(-lr * (step(m, v, by1, by2) if step else m / by1 / (scale + 1e-8)))
     return torch.stack(out)
 
 
@@ -235,7 +288,8 @@ RESET = Exercise(
     points=3,
     cases=_reset_cases,
     oracle=_reset,
-    rtol=1e-3,
+    rtol=3e-4,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "the count starts at 0 again: the reset leaves it, so that the corrections use t + k",
@@ -260,6 +314,36 @@ RESET = Exercise(
         Mistake(
             "beta1 and beta2 are exchanged",
             lambda g, t, lr, beta1, beta2: _by_averages(g, t, lr, beta2, beta1),
+        ),
+        Mistake(
+            "ε is added before the correction: correct v first, take the root, then add ε",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / ((v.sqrt() + 1e-8) / by2**0.5)
+            ),
+        ),
+        Mistake(
+            "ε is under the root: it is added to the root",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v / by2 + 1e-8).sqrt()
+            ),
+        ),
+        Mistake(
+            "ε is left out: it is 1e-8, added to the root",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v / by2).sqrt()
+            ),
+        ),
+        Mistake(
+            "only the first average is corrected: the second has its own correction",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v.sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "only the second average is corrected: the first has its own correction",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / ((v / by2).sqrt() + 1e-8)
+            ),
         ),
     ),
     hints=(

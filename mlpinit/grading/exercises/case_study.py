@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 Layers = tuple[list[Tensor], list[int], list[list[int]]]
 
 
-def _cost_cases(g: Generator) -> list[Case]:
+def _cost_cases(g: Draw) -> list[Case]:
     def weights(*shapes: tuple[int, ...]) -> list[Tensor]:
         return [torch.randn(shape, generator=g) for shape in shapes]
 
     convolutions = weights((6, 2, 3, 3), (5, 6, 3, 2), (7, 5, 1, 1))
     mixed = weights((8, 3, 5, 5), (6, 8, 3, 3), (10, 6 * 12), (4, 10))
+    places = [g.whole(n, n + 1, 2 * n) for n in (36, 20, 20)]
     return [
         Case((weights((4, 3), (2, 4)), [1, 1], [[1], []]), "two Linear layers, one dead unit"),
         Case((weights((3, 1, 2, 2), (2, 3 * 4)), [4, 1], [[0, 2], []]), "behind a flatten"),
-        Case((convolutions, [36, 20, 20], [[5, 1, 2], [0, 3], []]), "convolutions alone"),
+        Case((convolutions, places, [[5, 1, 2], [0, 3], []]), "convolutions alone"),
         Case((mixed, [49, 12, 1, 1], [[0, 7, 3], [2, 5], [1, 4, 9], []]), "everything at once"),
         Case((weights((9, 4), (5, 9), (3, 5)), [1, 1, 1], [[], [], []]), "nothing is dead"),
     ]
@@ -92,6 +93,7 @@ COST = Exercise(
     oracle=_cost,
     rtol=0,
     atol=0,
+    rebuilt=3,
     mistakes=(
         Mistake(
             "a dead unit saves its own sums, but the next layer still reads it: its columns go too",
@@ -199,6 +201,7 @@ RATE = Exercise(
     points=3,
     cases=_rate_cases,
     oracle=_rate,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "this keeps the unit above 0 on every row: one row is enough to live",

@@ -7,18 +7,22 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 
-def _size_cases(g: Generator) -> list[Case]:
+def _size_cases(g: Draw) -> list[Case]:
+    def case(gain: float, bias: float, slope: float, size: float, layers: int, what: str = ""):
+        gain, bias, slope, size = (g.real(v, 0.9 * v, 1.1 * v) for v in (gain, bias, slope, size))
+        return Case((gain, bias, slope, size, layers), what)
+
     return [
-        Case((1.5, 0.3, 0.2, 2.0, 4)),
-        Case((1.3, 0.5, 0.01, 0.7, 30), "the usual leak"),
-        Case((2**0.5, 0.4, 0.0, 1.0, 12), "ReLU"),
-        Case((0.6, 0.1, 0.9, 50.0, 25), "large inputs, small gain"),
-        Case((2.0, 1.5, 0.5, 0.1, 1), "one layer"),
+        case(1.5, 0.3, 0.2, 2.0, 4),
+        case(1.3, 0.5, 0.01, 0.7, 30, "the usual leak"),
+        case(2**0.5, 0.4, 0.0, 1.0, 12, "ReLU"),
+        case(0.6, 0.1, 0.9, 50.0, 25, "large inputs, small gain"),
+        case(2.0, 1.5, 0.5, 0.1, 1, "one layer"),
     ]
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
@@ -20,13 +20,17 @@ def _normal_mean(f: Callable[[Tensor], Tensor], std: float) -> float:
     return torch.trapezoid(density * f(std * z), z).item()
 
 
-def _bound_cases(g: Generator) -> list[Case]:
+def _bound_cases(g: Draw) -> list[Case]:
+    def case(shape: list[int], gain: float, what: str = "") -> Case:
+        outputs, inputs = (g.whole(n, n + 1, 2 * n) for n in shape[:2])
+        return Case(([outputs, inputs, *shape[2:]], g.real(gain, 0.7 * gain, 1.3 * gain)), what)
+
     return [
-        Case(([200, 30], 5 / 3)),
-        Case(([64, 3, 5, 5], math.sqrt(2)), "a convolution over images"),
-        Case(([8, 16, 3], 1.0), "a convolution over a sequence"),
-        Case(([10, 784], 0.5), "many more inputs than outputs"),
-        Case(([4, 2, 3, 5, 7], 1.5), "three kernel axes, of three lengths"),
+        case([200, 30], 5 / 3),
+        case([64, 3, 5, 5], math.sqrt(2), "a convolution over images"),
+        case([8, 16, 3], 1.0, "a convolution over a sequence"),
+        case([10, 784], 0.5, "many more inputs than outputs"),
+        case([4, 2, 3, 5, 7], 1.5, "three kernel axes, of three lengths"),
     ]
 
 
@@ -92,13 +96,16 @@ BOUND = Exercise(
 )
 
 
-def _stretched_cases(g: Generator) -> list[Case]:
+def _stretched_cases(g: Draw) -> list[Case]:
+    def case(a: float, b: float, q: float, what: str) -> Case:
+        return Case(tuple(g.real(v, 0.8 * v, 1.2 * v) for v in (a, b, q)), what)
+
     return [
-        Case((1.7159, 2 / 3, 1.0), "the stretched tanh of LeCun and others"),
-        Case((2.0, 0.3, 4.0), "wide pre-activations"),
-        Case((0.5, 3.0, 0.25), "steep and low"),
-        Case((1.2, 0.8, 30.0), "saturated"),
-        Case((0.7, 1.9, 1e-4), "tiny pre-activations"),
+        case(1.7159, 2 / 3, 1.0, "the stretched tanh of LeCun and others"),
+        case(2.0, 0.3, 4.0, "wide pre-activations"),
+        case(0.5, 3.0, 0.25, "steep and low"),
+        case(1.2, 0.8, 30.0, "saturated"),
+        case(0.7, 1.9, 1e-4, "tiny pre-activations"),
     ]
 
 
@@ -192,13 +199,18 @@ STRETCHED = Exercise(
 Parts = list[tuple[int, str, float]]
 
 
-def _mixed_cases(g: Generator) -> list[Case]:
+def _mixed_cases(g: Draw) -> list[Case]:
+    def case(parts: Parts, target_std: float, sigma_b: float, what: str = "") -> Case:
+        parts = [(g.whole(n, n, 2 * n), kind, g.real(q, 0.8 * q, 1.2 * q)) for n, kind, q in parts]
+        target_std, sigma_b = (g.real(v, 0.9 * v, 1.1 * v) for v in (target_std, sigma_b))
+        return Case((parts, target_std, sigma_b), what)
+
     return [
-        Case(([(4, "linear", 1.0), (6, "tanh", 2.0)], 1.0, 0.5)),
-        Case(([(30, "linear", 1.5), (200, "tanh", 2.5), (50, "relu", 0.8)], 1.5, 0.3)),
-        Case(([(70, "relu", 4.0), (3, "linear", 9.0)], 3.0, 2.0), "large biases"),
-        Case(([(500, "tanh", 30.0), (20, "tanh", 0.01)], 0.7, 0.1), "wide and narrow"),
-        Case(([(11, "relu", 0.2)], 0.5, 0.2), "one kind alone"),
+        case([(4, "linear", 1.0), (6, "tanh", 2.0)], 1.0, 0.5),
+        case([(30, "linear", 1.5), (200, "tanh", 2.5), (50, "relu", 0.8)], 1.5, 0.3),
+        case([(70, "relu", 4.0), (3, "linear", 9.0)], 3.0, 2.0, "large biases"),
+        case([(500, "tanh", 30.0), (20, "tanh", 0.01)], 0.7, 0.1, "wide and narrow"),
+        case([(11, "relu", 0.2)], 0.5, 0.2, "one kind alone"),
     ]
 
 

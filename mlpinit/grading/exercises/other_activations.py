@@ -19,11 +19,13 @@ def _elu_cases(g: Generator) -> list[Case]:
         return Case((spread * z, dh, alpha), what)
 
     far = torch.tensor([[-1000.0, -90.0, -5.0], [0.5, 90.0, 1000.0]])
+    at_zero = torch.tensor([[0.0, -1.0, 2.0, 0.0], [1.0, 0.0, -0.5, -0.0]])
     return [
         case(2, 3, 1.5, 1.0),
         case(9, 4, 0.3, 2.0, what="a small alpha"),
         Case((far, torch.randn(2, 3, generator=g), 2.0), "far out"),
         case(5, 7, 1.0, 1.0, what="alpha 1, float64", dtype=F64),
+        Case((at_zero, torch.randn(2, 4, generator=g), 0.25), "entries at 0"),
     ]
 
 
@@ -77,6 +79,10 @@ ELU = Exercise(
             "exp(z) overflows for large z, and 0 · ∞ is NaN: let exp see only z at or below 0",
             lambda z, dh, alpha: dh * ((z > 0) + (z <= 0) * alpha * torch.exp(z)),
         ),
+        _elu_mistake(
+            "z = 0 belongs to the left side: h is z where z is above 0 alone",
+            lambda z, alpha: torch.where(z >= 0, 1.0, alpha * torch.exp(z)),
+        ),
     ),
     hints=(
         "The chain rule: dz = dh · f'(z), entry by entry, with a slope for each side of 0.",
@@ -97,6 +103,14 @@ def _kill_cases(g: Generator) -> list[Case]:
         b[(j + 1) % units] = -50.0  # one that is dead already
         return Case((x, W, b, j, margin), what)
 
+    def whole(margin: float, what: str) -> Case:
+        """Exact: of the other units one just reaches 0, one passes it, one never comes near."""
+        x = torch.randint(-2, 3, (7, 3), generator=g).float()
+        W = torch.randint(-2, 3, (3, 6), generator=g).float()
+        W[:, 3] = 2 * W[:, 1]  # the unit to kill; its new bias would kill others too
+        beyond = torch.tensor([0.0, 0.5, 1.0, 2.0, 0.0, -8.0])
+        return Case((x, W, beyond - (x @ W).amax(0), 3, margin), what)
+
     negative = case(12, 6, 5, 2, 0.25, what="x · w_j is negative on every row")
     negative.args[0].abs_()
     negative.args[1][:, 2].abs_().neg_()
@@ -105,6 +119,8 @@ def _kill_cases(g: Generator) -> list[Case]:
         case(300, 10, 7, 4, 0.1, what="300 contexts"),
         negative,
         case(25, 3, 8, 7, 2.0, what="float64", dtype=F64),
+        whole(0.5, "whole numbers: a unit that just reaches 0, one that just passes it"),
+        whole(0.0, "the same without a margin: the unit itself just reaches 0"),
     ]
 
 
@@ -211,6 +227,10 @@ KILL = Exercise(
         _mask_mistake(
             "the bias is right, but the mask leaves the biases out",
             lambda z, b, after, right: (z <= 0).all(0),
+        ),
+        _mask_mistake(
+            "a unit whose z just reaches 0 is dead as well: it passes nothing on at 0",
+            lambda z, b, after, right: (z + after < 0).all(0),
         ),
     ),
     hints=(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
+
+
+def _some_zeros(z: Tensor) -> Tensor:
+    """The entries that are near 0 set to 0, and the others kept well away from it."""
+    return torch.where(z.abs() < 0.4, 0.0, z)
 
 
 def _fraction_cases(g: Generator) -> list[Case]:
@@ -20,6 +25,7 @@ def _fraction_cases(g: Generator) -> list[Case]:
         Case((5 * torch.randn(32, 20, generator=g), 0.97), "another cut"),
         Case((2 * torch.randn(7, 40, generator=g, dtype=torch.float64), 0.5), "float64, a low cut"),
         Case((30 * torch.randn(11, 6, generator=g), 0.999), "many entries at ±1"),
+        Case((_some_zeros(torch.randn(9, 5, generator=g)), 0.0), "a cut of 0, and entries at 0"),
     ]
 
 
@@ -42,6 +48,7 @@ FRACTIONS = Exercise(
     points=1,
     cases=_fraction_cases,
     oracle=_fractions,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
@@ -78,7 +85,7 @@ FRACTIONS = Exercise(
 )
 
 
-def _designed(sizes: tuple[int, ...], g: Generator, dtype: torch.dtype) -> list[Tensor]:
+def _designed(sizes: tuple[int, ...], g: Draw, dtype: torch.dtype) -> list[Tensor]:
     """Batches whose units are each a trap: saturated always, in one batch, on most rows, once."""
     live = lambda n: 1.5 * torch.rand(n, generator=g, dtype=dtype) - 0.75  # noqa: E731
     far = lambda n: 4 + 3 * torch.rand(n, generator=g, dtype=dtype)  # noqa: E731
@@ -94,10 +101,11 @@ def _designed(sizes: tuple[int, ...], g: Generator, dtype: torch.dtype) -> list[
         last = -far(n) if i == len(sizes) - 1 else live(n)
         columns = (first, far(n), flips * far(n), most, live(n), last, -far(n), once)
         batches.append(torch.stack(columns, 1))
-    return batches
+    turn = g.whole(0, 1, len(columns) - 1)
+    return [batch.roll(turn, 1) for batch in batches]
 
 
-def _always_cases(g: Generator) -> list[Case]:
+def _always_cases(g: Draw) -> list[Case]:
     rates = torch.linspace(0.5, 1, 30)
     loose = [
         (3 - 6 * (torch.rand(n, 30, generator=g) < 0.5)) * (torch.rand(n, 30, generator=g) < rates)
@@ -105,11 +113,15 @@ def _always_cases(g: Generator) -> list[Case]:
     ]
     least = torch.tensor([0.4, 1.2, 1.9, 2.0, 3.0]).repeat(6)  # artanh(0.97) is 2.09
     near = [least + 2 * torch.rand(n, 30, generator=g) for n in (6, 4)]
+    at_zero = [0.5 + torch.rand(n, 4, generator=g) for n in (2, 3)]
+    at_zero[1][:, 1] *= -1
+    at_zero[0][1, 2] = at_zero[1][0, 3] = 0.0
     return [
         Case((_designed((4, 3), g, torch.float32), 0.99)),
         Case((_designed((5, 9, 2, 6), g, torch.float64), 0.97), "four batches"),
         Case((loose, 0.99), "many units"),
         Case((near, 0.97), "near the cut"),
+        Case((at_zero, 0.0), "a cut of 0, and entries at 0"),
     ]
 
 
@@ -189,27 +201,35 @@ ALWAYS = Exercise(
 )
 
 
-def _convict_cases(g: Generator) -> list[Case]:
+def _convict_cases(g: Draw) -> list[Case]:
+    def case(p: float, confidence: float, what: str = "") -> Case:
+        doubt = 1 - confidence
+        surer = g.real(confidence, 1 - 1.1 * doubt, 1 - 0.9 * doubt)
+        return Case((g.real(p, 0.85 * p, 1.15 * p), surer), what)
+
     return [
-        Case((0.2, 0.99)),
-        Case((0.1, 0.95), "the rule of three's own level"),
-        Case((0.05, 0.9)),
-        Case((1e-5, 0.999), "a live rate of one in 100,000"),
-        Case((0.6, 0.5), "one row is enough"),
+        case(0.2, 0.99),
+        case(0.1, 0.95, "the rule of three's own level"),
+        case(0.05, 0.9),
+        case(1e-5, 0.999, "a live rate of one in 100,000"),
+        case(0.6, 0.5, "one row is enough"),
         Case((round(0.2 + 0.1 * torch.rand((), generator=g).item(), 4), 0.9)),
+        Case((0.5, 0.875), "the probability is met exactly"),
+        Case((0.5, 0.5), "it is met exactly by one row"),
     ]
 
 
 def _convict(p: float, confidence: float) -> int:
-    """By bisection, in 28 decimal digits."""
-    dead, doubt = 1 - Decimal(p), 1 - Decimal(confidence)
-    low, high = 0, 1  # (low) rows are too few, (high) are enough
-    while dead**high > doubt:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if dead**middle > doubt else (low, middle)
-    return high
+    """By bisection, in 120 decimal digits: what is met exactly is seen to be."""
+    with localcontext(prec=120):
+        dead, doubt = 1 - Decimal(p), 1 - Decimal(confidence)
+        low, high = 0, 1  # (low) rows are too few, (high) are enough
+        while dead**high > doubt:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if dead**middle > doubt else (low, middle)
+        return high
 
 
 CONVICT = Exercise(

@@ -7,20 +7,24 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 F32, F64 = torch.float32, torch.float64
 
 
-def _share_cases(g: Generator) -> list[Case]:
+def _share_cases(g: Draw) -> list[Case]:
+    def case(fan_in: int, w: float, b: float, mean_square: float, cut: float, what: str = ""):
+        w, b, mean_square = (g.real(v, 0.9 * v, 1.1 * v) for v in (w, b, mean_square))
+        return Case((g.whole(fan_in, fan_in, fan_in + 3), w, b, mean_square, cut), what)
+
     return [
-        Case((30, 0.2, 0.5, 1.3, 0.99)),
-        Case((784, 0.05, 0.3, 0.1, 0.97), "many small inputs"),
-        Case((3, 1.0, 2.0, 4.0, 0.9), "few large inputs, large biases"),
-        Case((100, 0.06, 0.02, 2.5, 0.999), "a small share"),
-        Case((64, 5.0, 1.0, 7.0, 0.5), "nearly all"),
+        case(30, 0.2, 0.5, 1.3, 0.99),
+        case(784, 0.05, 0.3, 0.1, 0.97, "many small inputs"),
+        case(3, 1.0, 2.0, 4.0, 0.9, "few large inputs, large biases"),
+        case(100, 0.06, 0.02, 2.5, 0.999, "a small share"),
+        case(64, 5.0, 1.0, 7.0, 0.5, "nearly all"),
     ]
 
 

@@ -29,6 +29,8 @@ def _log_cases(g: Generator) -> list[Case]:
         Case((torch.randn(7, 2, generator=g) - 1000, 0), "all near −1,000"),
         Case((far, 1), "one row far below the other"),
         Case((forbidden, 1), "with logits of −∞"),
+        Case((torch.randn(2, 5, 3, 2, generator=g), -2), "four axes, counted from the end"),
+        Case((torch.randn(4, 3, 2, 5, generator=g), -1), "four axes, the last"),
     ]
 
 
@@ -104,6 +106,10 @@ LOG_SOFTMAX = Exercise(
             "one maximum serves the whole tensor, and a slice far below it becomes 0/0: each slice "
             "along the axis needs its own",
             lambda o, axis: ((o - o.max()).exp() / (o - o.max()).exp().sum(axis, True)).log(),
+        ),
+        Mistake(
+            "the sign of the axis is lost: −1 is the last axis, −2 the one before it",
+            lambda o, axis: _log_softmax(o, abs(axis)),
         ),
     ),
     hints=(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
@@ -97,13 +97,19 @@ STEP = Exercise(
 )
 
 
-def _schedule_cases(g: Generator) -> list[Case]:
+def _schedule_cases(g: Draw) -> list[Case]:
+    def case(steps: int, warmup: int, peak: float, final: float, what: str = "") -> Case:
+        longer = g.whole(0, 0, 4)
+        up = longer if warmup == steps else 0 if warmup == 1 else g.whole(0, 0, longer)
+        peak, final = (g.real(rate, 0.8 * rate, 1.2 * rate) for rate in (peak, final))
+        return Case((steps + longer, warmup + up, peak, final), what)
+
     return [
-        Case((8, 3, 0.4, 0.1)),
-        Case((1000, 50, 0.1, 0.0), "a long run, down to 0"),
-        Case((9, 1, 0.3, 0.02), "a warm-up of one step"),
-        Case((6, 6, 0.5, 0.05), "warm-up to the end"),
-        Case((7, 5, 0.2, 0.3), "a final rate above the peak"),
+        case(8, 3, 0.4, 0.1),
+        case(1000, 50, 0.1, 0.0, "a long run, down to 0"),
+        case(9, 1, 0.3, 0.02, "a warm-up of one step"),
+        case(6, 6, 0.5, 0.05, "warm-up to the end"),
+        case(7, 5, 0.2, 0.3, "a final rate above the peak"),
     ]
 
 
@@ -257,7 +263,6 @@ NOISE = Exercise(
     points=2,
     cases=_noise_cases,
     oracle=_noise,
-    rtol=1e-3,
     atol=1e-12,
     mistakes=(
         _noise_mistake(

@@ -93,8 +93,7 @@ REST = Exercise(
     points=2,
     cases=_rest_cases,
     oracle=_rest,
-    rtol=2e-3,
-    atol=1e-3,
+    atol=1e-5,
     mistakes=(
         Mistake(
             "the distance between the two means is left out: M2 of the whole has a third part "
@@ -347,6 +346,7 @@ CHANGES = Exercise(
     points=3,
     cases=_changes_cases,
     oracle=_changes,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "small windows convict: with fewer than (enough) examples, none live says nothing",

@@ -52,7 +52,7 @@ def elu_backward__right_from_h(z, dh, alpha):
 
 def elu_backward__right_indexing(z, dh, alpha):
     dz = dh.clone()
-    left = z < 0
+    left = z <= 0
     dz[left] *= alpha * torch.exp(z[left])
     return dz
 
