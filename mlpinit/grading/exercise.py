@@ -6,12 +6,13 @@ import copy
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
 from torch import Generator
 
+from mlpinit.grading.relatives import relatives
 from mlpinit.grading.sandbox import Limits
 
 __all__ = ["CHAPTERS", "Case", "Draw", "Exercise", "Mistake", "all_exercises", "find", "inputs"]
@@ -151,11 +152,13 @@ class Exercise:
 
 @cache
 def all_exercises() -> tuple[Exercise, ...]:
-    """Every exercise there is, in the book's order."""
+    """Every exercise there is, in the book's order; its own mistakes come before general ones."""
     found = []
     for chapter in CHAPTERS:
         module = importlib.import_module(f"mlpinit.grading.exercises.{chapter}")
-        found += module.EXERCISES
+        for e in module.EXERCISES:
+            general = (Mistake(says, wrong) for says, wrong in relatives(e.oracle))
+            found.append(replace(e, mistakes=(*e.mistakes, *general)))
     return tuple(found)
 
 
