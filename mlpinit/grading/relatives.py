@@ -21,7 +21,6 @@ Relative = tuple[str, Callable[..., object]]
 _LARGEST = 500  # entries of an answer, all its values together
 
 _OF_REALS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
-    ("the negative of what is wanted: is a sign the wrong way round?", lambda t: -t),
     ("the square of what is wanted: is a root missing?", lambda t: t**2),
     ("the root of what is wanted: is there a root too many?", lambda t: t.sqrt()),
     ("one over what is wanted: is a quotient upside down?", lambda t: 1 / t),
@@ -33,9 +32,6 @@ _OF_REALS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("1 minus what is wanted", lambda t: 1 - t),
     ("1 more than what is wanted", lambda t: t + 1),
     ("1 less than what is wanted", lambda t: t - 1),
-    ("twice what is wanted", lambda t: 2 * t),
-    ("half of what is wanted", lambda t: t / 2),
-    ("100 times what is wanted: are these per cent?", lambda t: 100 * t),
     ("what is wanted in bits, not in nats", lambda t: t / torch.log(torch.tensor(2.0))),
     ("what is wanted less its mean", lambda t: t - t.mean()),
     ("what is wanted over its sum", lambda t: t / t.sum()),
@@ -65,6 +61,13 @@ _ALONG: tuple[tuple[str, Callable[[Tensor, int], Tensor]], ...] = (
     ("what is wanted without its first along axis {}", lambda t, k: t.narrow(k, 1, _but_one(t, k))),
     ("what is wanted without its last along axis {}", lambda t, k: t.narrow(k, 0, _but_one(t, k))),
     ("the largest of what is wanted along axis {}", lambda t, k: t.amax(k)),
+)
+
+_TIMES = (
+    ("the negative of what is wanted: the sign is the wrong way round", -1.0),
+    ("twice what is wanted", 2.0),
+    ("half of what is wanted", 0.5),
+    ("100 times what is wanted: are these per cent?", 100.0),
 )
 
 _BY_LENGTH: tuple[tuple[str, Callable[[float], float]], ...] = (
@@ -107,8 +110,15 @@ def relatives(oracle: Callable[..., object]) -> Iterator[Relative]:
     functions return None for large answers: a first case is small, and there are hundreds of them.
     """
     right = _remembered(oracle)
-    for says, of in (*_changes(), *_scales()):
+    for says, of in _changes():
         yield f"this is {says}", lambda *args, of=of: _to_all(right(*args), of, args)
+    for says, of in _scales():  # of a single value the judge finds any factor
+        yield (
+            f"this is {says}",
+            lambda *args, of=of: (
+                _to_all(right(*args), of, args) if isinstance(right(*args), tuple) else None
+            ),
+        )
     for place in range(4):
         for says, of in (*_changes(), *_scales()):
             yield (
@@ -140,6 +150,11 @@ def _changes() -> Iterator[tuple[str, Callable[[Tensor, tuple], Tensor | None]]]
 
 
 def _scales() -> Iterator[tuple[str, Callable[[Tensor, tuple], Tensor | None]]]:
+    for says, factor in _TIMES:
+        yield (
+            says,
+            lambda t, args, factor=factor: t * factor if t.is_floating_point() else None,
+        )
     for axis, name in enumerate(("rows of the first tensor", "columns of the first tensor")):
         for says, factor in _BY_LENGTH:
             yield (

@@ -1,7 +1,7 @@
 """Wrong answers by the hundred, judged in this process: which are rejected, and which told why.
 
-`python tests/grading/survey.py` prints the table by chapter, with -v each answer that passed or
-hears of no mistake; `test_graders.py` holds it to its marks.
+`python tests/grading/survey.py` prints the table by chapter, with -v each answer that passed,
+hears of no mistake or of another; chapters named are counted alone; `test_graders.py` holds it to its marks.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{'chapter':22}{'wrong':>7}{'passed':>8}{'untold':>8}")
     sums = [0, 0, 0]
-    for chapter in CHAPTERS:
+    for chapter in [c for c in CHAPTERS if c in sys.argv] or CHAPTERS:
         counts, lines = [0, 0, 0], []
         for exercise in all_exercises():
             if exercise.chapter != chapter:
@@ -162,6 +162,8 @@ def main() -> None:
                 elif not told(found):
                     counts[2] += 1
                     lines.append(f"  untold {exercise.id} {name}: {found.problem}")
+                elif wanted(name, answer) not in f"{found.problem}\n{found.diagnosis}":
+                    lines.append(f"  heard  {exercise.id} {name}: {found.diagnosis}")
         sums = [a + b for a, b in zip(sums, counts, strict=True)]
         print(f"{chapter:22}{counts[0]:7}{counts[1]:8}{counts[2]:8}")
         if "-v" in sys.argv:
