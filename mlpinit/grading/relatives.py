@@ -20,11 +20,16 @@ Relative = tuple[str, Callable[..., object]]
 
 _LARGEST = 500  # entries of an answer, all its values together
 
+
+def _sizes(t: Tensor) -> Tensor | None:
+    return t.abs() if (t > 0).any() else None  # without one it is the sign that is lost
+
+
 _OF_REALS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("the square of what is wanted: is a root missing?", lambda t: t**2),
     ("the root of what is wanted: is there a root too many?", lambda t: t.sqrt()),
     ("one over what is wanted: is a quotient upside down?", lambda t: 1 / t),
-    ("what is wanted without its signs: is there an abs or a square too many?", torch.abs),
+    ("what is wanted without its signs: is there an abs or a square too many?", _sizes),
     ("what is wanted, cut off at 0", lambda t: t.clamp(min=0)),
     ("the exponential of what is wanted: is a logarithm missing?", torch.exp),
     ("the logarithm of what is wanted: is there one too many?", torch.log),
@@ -143,7 +148,7 @@ def _changes() -> Iterator[tuple[str, Callable[[Tensor, tuple], Tensor | None]]]
         "the opposite of what is wanted",
         lambda t, args: ~t if t.dtype == torch.bool else None,
     )
-    yield "the transpose of what is wanted", lambda t, args: t.mT
+    yield "the transpose of what is wanted", lambda t, args: t.mT if t.ndim > 1 else None
     for axis in range(3):
         for says, change in _ALONG:
             yield says.format(axis), lambda t, args, change=change, axis=axis: change(t, axis)

@@ -1,7 +1,8 @@
 """Wrong answers by the hundred, judged in this process: which are rejected, and which told why.
 
 `python tests/grading/survey.py` prints the table by chapter, with -v each answer that passed,
-hears of no mistake or of another; chapters named are counted alone; `test_graders.py` holds it to its marks.
+hears of no mistake or of another; chapters named are counted alone. `test_graders.py` holds it to
+its marks.
 """
 
 from __future__ import annotations

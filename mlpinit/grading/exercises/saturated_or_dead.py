@@ -74,6 +74,38 @@ FRACTIONS = Exercise(
             "this cuts the slope, 1 − h² < 1 − cut: |h| > cut is 1 − h² < 1 − cut²",
             lambda z, cut: _fractions_of(1 - torch.tanh(z.double()) ** 2 < 1 - cut),
         ),
+        Mistake(
+            "an entry at the cut itself is not beyond it: |h| > cut",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()).abs() >= cut),
+        ),
+        Mistake(
+            "these are the entries near −1 alone: take |h|",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()) < -cut),
+        ),
+        Mistake(
+            "these are means of |h|: count the entries beyond the cut",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()).abs()),
+        ),
+        Mistake(
+            "the slope is compared with the cut, 1 − h² < cut: it is meant for |h|",
+            lambda z, cut: _fractions_of(1 - torch.tanh(z.double()) ** 2 < cut),
+        ),
+        Mistake(
+            "the logistic function stands where tanh is meant",
+            lambda z, cut: _fractions_of(torch.sigmoid(z.double()) > cut),
+        ),
+        Mistake(
+            "this is one number for the whole map: each unit and each example has its own",
+            lambda z, cut: _fractions(z, cut)[0].mean(),
+        ),
+        Mistake(
+            "this asks for any saturated entry: the part of them is asked",
+            lambda z, cut: tuple((f > 0).double() for f in _fractions(z, cut)),
+        ),
+        Mistake(
+            "both are divided by the number of examples: an example's entries are its units",
+            lambda z, cut: (_fractions(z, cut)[0], _fractions(z, cut)[1] * z.shape[1] / len(z)),
+        ),
     ),
     hints=(
         "Make the mask of the saturated entries first, in the shape of z.",
@@ -85,8 +117,11 @@ FRACTIONS = Exercise(
 )
 
 
-def _designed(sizes: tuple[int, ...], g: Draw, dtype: torch.dtype) -> list[Tensor]:
-    """Batches whose units are each a trap: saturated always, in one batch, on most rows, once."""
+def _designed(sizes: tuple[int, ...], short: float, g: Draw, dtype: torch.dtype) -> list[Tensor]:
+    """Batches whose units are each a trap: saturated always, in one batch, on most rows, once.
+
+    `short` is a z that falls just short of the cut.
+    """
     live = lambda n: 1.5 * torch.rand(n, generator=g, dtype=dtype) - 0.75  # noqa: E731
     far = lambda n: 4 + 3 * torch.rand(n, generator=g, dtype=dtype)  # noqa: E731
     batches = []
@@ -94,9 +129,8 @@ def _designed(sizes: tuple[int, ...], g: Draw, dtype: torch.dtype) -> list[Tenso
         flips = torch.ones(n, dtype=dtype)
         flips[::2] = -1
         most, once = far(n), live(n)
-        most[i % n] = 0.25
-        if i == 0:
-            once[1] = -5.5
+        most[i % n] = short
+        once[1] = -5.5
         first = far(n) if i == 0 else live(n)
         last = -far(n) if i == len(sizes) - 1 else live(n)
         columns = (first, far(n), flips * far(n), most, live(n), last, -far(n), once)
@@ -113,12 +147,14 @@ def _always_cases(g: Draw) -> list[Case]:
     ]
     least = torch.tensor([0.4, 1.2, 1.9, 2.0, 3.0]).repeat(6)  # artanh(0.97) is 2.09
     near = [least + 2 * torch.rand(n, 30, generator=g) for n in (6, 4)]
-    at_zero = [0.5 + torch.rand(n, 4, generator=g) for n in (2, 3)]
+    at_zero = [torch.zeros(n, 5) for n in (2, 3)]  # the last unit is 0 on every row
+    for batch in at_zero:
+        batch[:, :4] = 0.5 + torch.rand(len(batch), 4, generator=g)
     at_zero[1][:, 1] *= -1
     at_zero[0][1, 2] = at_zero[1][0, 3] = 0.0
     return [
-        Case((_designed((4, 3), g, torch.float32), 0.99)),
-        Case((_designed((5, 9, 2, 6), g, torch.float64), 0.97), "four batches"),
+        Case((_designed((4, 3), 2.3, g, torch.float32), 0.99)),
+        Case((_designed((5, 9, 2, 6), 1.9, g, torch.float64), 0.97), "four batches"),
         Case((loose, 0.99), "many units"),
         Case((near, 0.97), "near the cut"),
         Case((at_zero, 0.0), "a cut of 0, and entries at 0"),
@@ -146,6 +182,14 @@ ALWAYS = Exercise(
     cases=_always_cases,
     oracle=_always,
     mistakes=(
+        Mistake(
+            "the fraction of white rows is compared with the cut: every row is asked",
+            lambda batches, cut: _white(batches, cut).double().mean(0) > cut,
+        ),
+        Mistake(
+            "a unit must stay at one end here: one that goes from −1 to 1 is as saturated",
+            lambda batches, cut: (_h(batches) > cut).all(0) | (_h(batches) < -cut).all(0),
+        ),
         Mistake(
             "this is (any) where (all) is asked: one saturated row does not make a unit dead, one "
             "live row makes it live",
@@ -190,6 +234,40 @@ ALWAYS = Exercise(
             "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
             lambda batches, cut: (torch.cat(batches).abs() > cut).all(0),
         ),
+        Mistake(
+            "an entry at the cut itself is not beyond it: |h| > cut",
+            lambda batches, cut: (_h(batches).abs() >= cut).all(0),
+        ),
+        Mistake(
+            "these are the units near −1 alone: those near 1 are as saturated, take |h|",
+            lambda batches, cut: (_h(batches) < -cut).all(0),
+        ),
+        Mistake(
+            "this asks along the units of each row: ask along the rows of each unit",
+            lambda batches, cut: _white(batches, cut).all(1),
+        ),
+        Mistake(
+            "these are the fractions of white rows: a mask is asked, of those that have all",
+            lambda batches, cut: _white(batches, cut).double().mean(0),
+        ),
+        Mistake(
+            "these are the numbers of the units: a mask is asked, true for each of them",
+            lambda batches, cut: _white(batches, cut).all(0).nonzero().flatten(),
+        ),
+        Mistake(
+            "one mask for each batch: a unit must be white in all of them",
+            lambda batches, cut: torch.stack([_white([b], cut).all(0) for b in batches]),
+        ),
+        Mistake(
+            "the means of the batches are compared with the cut: every row is asked",
+            lambda batches, cut: (torch.stack([_h([b]).abs().mean(0) for b in batches]) > cut).all(
+                0
+            ),
+        ),
+        Mistake(
+            "this takes the smallest h, not the smallest |h|, and its size",
+            lambda batches, cut: _h(batches).amin(0).abs() > cut,
+        ),
     ),
     hints=(
         "One live entry anywhere acquits a unit: that is (all) over the rows and the batches.",
@@ -208,6 +286,7 @@ def _convict_cases(g: Draw) -> list[Case]:
         return Case((g.real(p, 0.85 * p, 1.15 * p), surer), what)
 
     return [
+        case(0.003, 0.98),
         case(0.2, 0.99),
         case(0.1, 0.95, "the rule of three's own level"),
         case(0.05, 0.9),
@@ -264,6 +343,47 @@ CONVICT = Exercise(
             "this takes p for −log(1 − p), which holds for a small p only: (1 − p)ⁿ has an exact "
             "logarithm",
             lambda p, c: math.ceil(-math.log(1 - c) / p),
+        ),
+        *(
+            Mistake(
+                f"n is a whole number, rounded up{how}",
+                lambda p, c, form=form: form(math.log(1 - c) / math.log(1 - p)),
+            )
+            for how, form in (
+                (": this is the quotient of the logarithms itself", float),
+                (", and returned as one: int(…)", lambda n: float(math.ceil(n))),
+                (": this is rounded to the nearest", lambda n: float(round(n))),
+            )
+        ),
+        Mistake(
+            "this is 1/p, the rows until a live one is to be expected: the doubt must come down to "
+            "1 − confidence",
+            lambda p, c: math.ceil(1 / p),
+        ),
+        Mistake(
+            "this is confidence / p: probabilities of rows multiply",
+            lambda p, c: math.ceil(c / p),
+        ),
+        Mistake(
+            "this is for a doubt that is halved, as with two tails: there is one",
+            lambda p, c: math.ceil(math.log((1 - c) / 2) / math.log(1 - p)),
+        ),
+        Mistake(
+            "p and the confidence changed places",
+            lambda p, c: math.ceil(math.log(1 - p) / math.log(1 - c)),
+        ),
+        Mistake(
+            "p and the confidence changed places, and neither is taken from 1",
+            lambda p, c: math.ceil(math.log(p) / math.log(c)),
+        ),
+        Mistake(
+            "the doubt is spread over the rows: (1 − p)ⁿ falls faster than 1/n",
+            lambda p, c: math.ceil(1 / (p * (1 - c))),
+        ),
+        Mistake(
+            "neither is taken from 1: n dead rows in a row have the probability (1 − p)ⁿ, and at "
+            "most 1 − confidence is asked",
+            lambda p, c: math.ceil(math.log(c) / math.log(p)),
         ),
     ),
     hints=(
@@ -362,6 +482,45 @@ FOLD = Exercise(
         Mistake(
             "the live units stand in reverse: their order in W2 is asked, for W1 has it too",
             lambda *args: (_fold(*args)[0].flip(0), _fold(*args)[1]),
+        ),
+        Mistake(
+            "the rows of the stuck units are kept, and those of the live ones are gone",
+            lambda W2, b2, stuck, means: (W2[stuck].double(), _fold(W2, b2, stuck, means)[1]),
+        ),
+        Mistake(
+            "the rows of the stuck units are kept and folded: mask and means changed sides",
+            lambda W2, b2, stuck, means: _fold(W2, b2, ~stuck, means),
+        ),
+        Mistake(
+            "the rows of the stuck units are set to 0: they are to go",
+            lambda W2, b2, stuck, means: (
+                W2.double() * ~stuck[:, None],
+                _fold(W2, b2, stuck, means)[1],
+            ),
+        ),
+        Mistake(
+            "the rows of the stuck units still stand in W2",
+            lambda W2, b2, stuck, means: (W2.double(), _fold(W2, b2, stuck, means)[1]),
+        ),
+        Mistake(
+            "only the first stuck unit is folded",
+            _keeping(lambda W2, b2, stuck, means: b2 + (means[:, None] * W2)[stuck][0]),
+        ),
+        Mistake(
+            "only the last stuck unit is folded: add to the bias, one after the other",
+            _keeping(lambda W2, b2, stuck, means: b2 + (means[:, None] * W2)[stuck][-1]),
+        ),
+        Mistake(
+            "the bias is multiplied by the number of stuck units: it was there once",
+            _keeping(lambda W2, b2, stuck, means: stuck.sum() * b2 + means[stuck] @ W2[stuck]),
+        ),
+        Mistake(
+            "the values are added without their rows: each is multiplied by its row of W2",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[stuck].sum()),
+        ),
+        Mistake(
+            "tanh is applied once more to what the stuck units answer",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[stuck].tanh() @ W2[stuck]),
         ),
     ),
     hints=(

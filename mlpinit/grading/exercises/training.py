@@ -336,7 +336,7 @@ def _noise_cases(g: Generator) -> list[Case]:
         return Case((gradients, batch_size), what)
 
     return [
-        case(5, 3, 3),
+        case(7, 3, 4),
         case(200, 50, 32, torch.float64, what="float64"),
         case(7, 40, 20, what="a batch larger than the set"),
         case(60, 9, 1, scale=1e-5, what="small gradients, one example"),
