@@ -26,6 +26,7 @@ def _sizes(t: Tensor) -> Tensor | None:
 
 
 _OF_REALS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    ("the negative of what is wanted: the sign is the wrong way round", lambda t: -t),
     ("the square of what is wanted: is a root missing?", lambda t: t**2),
     ("the root of what is wanted: is there a root too many?", lambda t: t.sqrt()),
     ("one over what is wanted: is a quotient upside down?", lambda t: 1 / t),
@@ -69,7 +70,6 @@ _ALONG: tuple[tuple[str, Callable[[Tensor, int], Tensor]], ...] = (
 )
 
 _TIMES = (
-    ("the negative of what is wanted: the sign is the wrong way round", -1.0),
     ("twice what is wanted", 2.0),
     ("half of what is wanted", 0.5),
     ("100 times what is wanted: are these per cent?", 100.0),

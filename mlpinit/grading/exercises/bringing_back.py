@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from torch import Generator, Tensor
@@ -134,6 +135,65 @@ RETURNS = Exercise(
                 for network in ((u, V, c), (u, W, b), (x, V, c))
             ),
         ),
+        Mistake(
+            "these are the units that died: those that were dead before and live after are asked",
+            lambda x, W, b, u, V, c: tuple(
+                _live(x, W, b) & ~_live(*network) for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "any change is counted: from dead to live alone is asked",
+            lambda x, W, b, u, V, c: tuple(
+                _live(x, W, b) ^ _live(*network) for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit is dead when it is silent on every row (all), not on some (any)",
+            lambda x, W, b, u, V, c: tuple(
+                (x.double() @ W.double() + b.double() <= 0).any(0) & _live(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "the old bias stands everywhere: new_b belongs to the unit as new_W does",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & _live(*network) for network in ((u, V, b), (u, W, b), (x, V, b))
+            ),
+        ),
+        Mistake(
+            "the bias is left out",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, 0 * b) & _live(*network)
+                for network in ((u, V, 0 * b), (u, W, 0 * b), (x, V, 0 * b))
+            ),
+        ),
+        Mistake(
+            "dead before is left out of the first: only the others need it here",
+            lambda x, W, b, u, V, c: (_live(u, V, c), *_returns(x, W, b, u, V, c)[1:]),
+        ),
+        Mistake(
+            "a unit that both would bring back is left out of the last two",
+            lambda *args: (
+                _returns(*args)[0],
+                _returns(*args)[1] & ~_returns(*args)[2],
+                _returns(*args)[2] & ~_returns(*args)[1],
+            ),
+        ),
+        Mistake(
+            "the last two are held to those that are back: each network is asked for itself",
+            lambda *args: (
+                _returns(*args)[0],
+                _returns(*args)[1] & _returns(*args)[0],
+                _returns(*args)[2] & _returns(*args)[0],
+            ),
+        ),
+        Mistake(
+            "means over the rows are asked: one row above 0 makes a unit live",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & ((p.double() @ q.double()).mean(0) + r.double() > 0)
+                for p, q, r in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
     ),
     hints=(
         "Build the pre-activations of networks that never existed: new x under old W and b, and "
@@ -220,6 +280,74 @@ SILENCE = Exercise(
             "the weight still hears them: the channels are axis 1 of the weight, (out, in, …)",
             lambda W, b, c, dead: (W.double(), _silence(W, b, c, dead)[1]),
         ),
+        Mistake(
+            "only the first place of the kernel is folded: it meets the constant at every place",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + W.double()[:, dead, 0, 0] @ c.double()[dead],
+            ),
+        ),
+        Mistake(
+            "only one axis of the kernel is summed: it meets the constant at every place",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + W.double()[:, dead].sum(2)[..., 0] @ c.double()[dead],
+            ),
+        ),
+        Mistake(
+            "every output gets the same number: each has a kernel of its own",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + (_silence(W, b, c, dead)[1] - b.double()).sum(),
+            ),
+        ),
+        Mistake(
+            "the constants are added without the kernel",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + c.double()[dead].sum(),
+            ),
+        ),
+        Mistake(
+            "the sizes of the constants are used: they keep their signs",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                _silence(W, b, c.abs(), dead)[1],
+            ),
+        ),
+        Mistake(
+            "the living are silenced and the dead still heard",
+            lambda W, b, c, dead: (
+                W.double() - _silence(W, b, c, dead)[0],
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "the living are silenced and folded: the dead are meant",
+            lambda W, b, c, dead: _silence(W, b, c, [k for k in range(len(c)) if k not in dead]),
+        ),
+        Mistake(
+            "the outputs are silenced: the channels are axis 1 of the weight, (out, in, …)",
+            lambda W, b, c, dead: (
+                W.double().index_fill(0, torch.tensor(dead).long(), 0.0),
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "the channels are taken out of the weight: set them to 0, it keeps its shape",
+            lambda W, b, c, dead: (
+                W.double()[:, [k for k in range(len(c)) if k not in dead]],
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "only the first channel is folded and silenced",
+            lambda W, b, c, dead: _silence(W, b, c, dead[:1]) if len(dead) > 1 else None,
+        ),
+        Mistake(
+            "only the last channel is folded and silenced",
+            lambda W, b, c, dead: _silence(W, b, c, dead[-1:]) if len(dead) > 1 else None,
+        ),
     ),
     hints=(
         "A convolution over a constant image multiplies the constant by the sum of its kernel.",
@@ -279,6 +407,34 @@ def _by_averages(
         scale = (v / by2).sqrt() if root else v / by2
         out.append(-lr * (step(m, v, by1, by2) if step else m / by1 / (scale + 1e-8)))
     return torch.stack(out)
+
+
+def _standing(g: Tensor, t: int, lr: float, beta1: float, beta2: float, *, count: int) -> Tensor:
+    """With the corrections of one count in every step."""
+    by1, by2 = 1 - beta1**count, 1 - beta2**count
+    return _by_averages(
+        g,
+        t,
+        lr,
+        beta1,
+        beta2,
+        step=lambda m, v, *_: m / by1 / ((v / by2).sqrt() + 1e-8),
+    )
+
+
+def _exchanged(g: Tensor, t: int, lr: float, beta1: float, beta2: float) -> Tensor:
+    """The averages with 1 − β for β, the corrections as they should be."""
+    count = t + torch.arange(1, len(g) + 1, dtype=torch.float64).unsqueeze(1)
+    m, v = (
+        torch.stack(list(accumulate(part, lambda old, new, b=b: (1 - b) * old + b * new)))
+        for b, part in ((beta1, _after(g.double(), beta1)), (beta2, _after(g.double() ** 2, beta2)))
+    )
+    return -lr * m / (1 - beta1**count) / ((v / (1 - beta2**count)).sqrt() + 1e-8)
+
+
+def _after(values: Tensor, beta: float) -> list[Tensor]:
+    """The first value with its weight, as the average starts from 0; the others as they are."""
+    return [beta * values[0], *values[1:]]
 
 
 RESET = Exercise(
@@ -343,6 +499,79 @@ RESET = Exercise(
             "only the second average is corrected: the first has its own correction",
             lambda *args: _by_averages(
                 *args, step=lambda m, v, by1, by2: m / ((v / by2).sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "the count is one ahead: the first step after the reset has t + 1",
+            lambda g, t, *rest: _by_averages(g, t + 1, *rest),
+        ),
+        Mistake(
+            "the count stands still at t + 1: every step counts",
+            lambda *args: _standing(*args, count=args[1] + 1),
+        ),
+        Mistake(
+            "the count stands still at t: every step counts",
+            lambda *args: _standing(*args, count=args[1]) if args[1] > 0 else None,
+        ),
+        Mistake(
+            "the learning rate is left out",
+            lambda g, t, lr, *rest: _reset(g, t, 1.0, *rest),
+        ),
+        Mistake(
+            "the gradient itself stands where its average, m, is meant",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, 0.0, b2),
+        ),
+        Mistake(
+            "the square of the gradient itself stands where its average, v, is meant",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, b1, 0.0),
+        ),
+        Mistake(
+            "this is the sign of the gradient: no average is kept",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, 0.0, 0.0),
+        ),
+        Mistake(
+            "the gradients are added up without (1 − β₁)",
+            lambda g, t, lr, b1, b2: _reset(g, t, lr, b1, b2) / (1 - b1),
+        ),
+        Mistake(
+            "the squares are added up without (1 − β₂)",
+            lambda g, t, lr, b1, b2: _by_averages(
+                g,
+                t,
+                lr,
+                b1,
+                b2,
+                step=lambda m, v, by1, by2: m / by1 / ((v / (1 - b2) / by2).sqrt() + 1e-8),
+            ),
+        ),
+        Mistake(
+            "neither (1 − β₁) nor (1 − β₂) is there",
+            lambda g, t, lr, b1, b2: _by_averages(
+                g,
+                t,
+                lr,
+                b1,
+                b2,
+                step=lambda m, v, by1, by2: (
+                    m / (1 - b1) / by1 / ((v / (1 - b2) / by2).sqrt() + 1e-8)
+                ),
+            ),
+        ),
+        Mistake(
+            "β and 1 − β are exchanged in the averages: β keeps the old, 1 − β takes the new",
+            _exchanged,
+        ),
+        Mistake(
+            "the corrections multiply: the averages are divided by them",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m * by1 / ((v * by2).sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "all units share one v, its mean: each entry has its own",
+            lambda *args: _by_averages(
+                *args,
+                step=lambda m, v, by1, by2: m / by1 / ((v.mean() / by2).sqrt() + 1e-8),
             ),
         ),
     ),
