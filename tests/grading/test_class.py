@@ -380,6 +380,8 @@ def test_a_journal_gives_back_the_report_that_it_took(runner, tmp_path):
                 assert journal.find(key, "eva").verdicts[0].held == report.verdicts[0].held
             journal.begin(None)
             journal.add(key, report)
+            written = (tmp_path / "journal").read_bytes()
+            assert written.endswith(b"}\n"), "nothing waits for the journal to be closed"
     with contextlib.closing(Journal(tmp_path / "journal", resume=False)) as journal:
         assert journal.find(key, "eva") is None, "begun anew"
 
