@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import re
 import select
+import site
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mlpinit.grading import lazy, wire
+from mlpinit.grading.channel import Received
 from mlpinit.grading.job import Ending, Job
 
 __all__ = ["Runner"]
 
 START = 300.0  # seconds that importing torch may take on a slow and busy machine
 GRACE = 60.0  # seconds that a runner may be late beyond the patience with a job
+
+LOST = Ending([], "lost", 0, "", 0, 0.0, [])
 
 
 class Runner:
@@ -35,20 +43,21 @@ class Runner:
         self._start()
 
     def _start(self) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        # -P: nothing beside the caller can stand in for a module; PYTHONPATH: this very package.
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-        environment["OMP_NUM_THREADS"] = "1"
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlpinit.grading.runner"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
+        self._home = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
+        os.chmod(self._home.name, 0o711)  # `user` finds the way to its scratch folder
+        self._link, theirs = socket.socketpair()
+        with theirs:
+            # -P: nothing beside the caller can stand in for a module.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "mlpinit.grading.runner"],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(self._home.name),
+                start_new_session=True,
+            )
         self._ready = False
-        self._rest = b""
 
     def __enter__(self) -> Self:
         """The runner itself."""
@@ -65,53 +74,128 @@ class Runner:
 
     def close(self) -> None:
         """End the process: by closing its input, and by force if that is not enough."""
-        with suppress(OSError):
-            self._process.stdin.close()
+        self._link.close()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._home.cleanup()
 
     def run(self, job: Job) -> Ending:
         """Run one job; an `Ending` with how='lost' when the runner itself did not survive it."""
-        begin = time.monotonic()
         if not self._ready:
-            self._ready = self._line(begin + START) == b"ready"
+            self._ready = self._reply(time.monotonic() + START) == b"ready"
             if not self._ready:
                 self._process.kill()
                 self.close()
                 raise RuntimeError("the process that runs submissions does not start")
-        reply = None
-        try:
-            self._process.stdin.write(
-                json.dumps(
-                    asdict(job) | {"source": base64.b64encode(job.source).decode("ascii")}
-                ).encode("utf-8")
-                + b"\n"
-            )
-            self._process.stdin.flush()
-            reply = self._line(time.monotonic() + job.limits.patience + GRACE)
-        except OSError:
-            pass
-        if reply is None:
+        ending = self._run(replace(job, inputs=_inputs(job.source)))
+        if ending is None:
             self._process.kill()
             self.close()
             self._start()
-            return Ending([], "lost", 0, "", 0, 0.0, [])
-        return Ending(**json.loads(reply))
+        return ending or LOST
 
-    def _line(self, deadline: float) -> bytes | None:
-        """The next line of the runner, or None at its end or the deadline."""
-        handle = self._process.stdout.fileno()
-        while b"\n" not in self._rest:
+    def _run(self, job: Job) -> Ending | None:
+        request = {
+            "limits": asdict(job.limits),
+            "user": job.user,
+            "modules": lazy.leading_to(job.source),
+        }
+        reading, writing = os.pipe()
+        with (
+            open(reading, "rb", buffering=0),
+            tempfile.TemporaryFile() as order,
+            tempfile.TemporaryFile() as printed,
+        ):
+            order.write(job.packed())
+            order.flush()
+            handles = [order.fileno(), writing, printed.fileno()]
+            try:
+                line = json.dumps(request).encode("ascii") + b"\n"
+                socket.send_fds(self._link, [line], handles)
+            except OSError:
+                return None
+            finally:
+                os.close(writing)
+            received = Received(reading)
+            reply = self._reply(time.monotonic() + job.limits.patience + GRACE, received)
+            if reply is None:
+                return None
+            ended = json.loads(reply)
+            if received.rest() == "flood":
+                ended["how"] = "flood"
+            return received.ending(**ended, printed=printed)
+
+    def _reply(self, deadline: float, received: Received | None = None) -> bytes | None:
+        """The runner's next line, or None at its end or the deadline; what is `received` meanwhile.
+
+        A child that writes too much is stopped.
+        """
+        reply, watched = b"", [self._link]
+        if received is not None:
+            watched.append(received.handle)
+        while not reply.endswith(b"\n"):
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([handle], [], [], left)[0]:
+            ready = select.select(watched, [], [], left)[0] if left > 0 else []
+            if not ready:
                 return None
-            block = os.read(handle, 2**20)
-            if not block:
+            try:
+                if self._link in ready:
+                    block = self._link.recv(2**16)
+                    if not block:
+                        return None
+                    reply += block
+                elif said := received.more():
+                    watched.remove(received.handle)
+                    if said == "flood":
+                        self._link.sendall(b"stop\n")
+            except OSError:
                 return None
-            self._rest += block
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
+        return reply.strip()
+
+
+# What finding libraries may need; all else of the caller's environment is the caller's.
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+
+def _environment(home: str) -> dict[str, str]:
+    """The environment of the runner, and with it of a submission, which can find it in memory."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {
+        "PATH": os.defpath,
+        "HOME": home,
+        "TMPDIR": home,
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),  # this very package
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONHASHSEED": "0",  # a set has the same order each time
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": _fonts(),
+    }
+
+
+def _fonts() -> str:
+    """Where matplotlib keeps its list of fonts, which takes it seconds to make."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return os.environ.get("MPLCONFIGDIR") or str(Path(cache) / "matplotlib")
+
+
+_ASKED = re.compile(rb"\binputs\s*\(\s*['\"]([\w.]+)['\"]")
+
+
+def _inputs(source: bytes) -> dict[str, list[str]]:
+    """The encoded cases of the exercises about which a file asks `inputs`."""
+    names = {name.decode("utf-8", "replace") for name in _ASKED.findall(source)}
+    return {name: cases for name in sorted(names) if (cases := _cases(name))}
+
+
+@cache
+def _cases(name: str) -> list[str]:
+    from mlpinit.grading.exercise import find  # noqa: PLC0415 (only where it is asked for)
+
+    with suppress(ValueError):
+        return [wire.encode(list(case.args)) for case in find(name).draw()]
+    return []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import json
+from dataclasses import asdict, dataclass, field
 
 from mlpinit.grading.sandbox import Limits
 
@@ -13,9 +15,10 @@ __all__ = ["Ending", "Job"]
 class Job:
     """One function of one submission, to be called with one list of arguments after another.
 
-    `source` is the file's bytes, as Python reads them; text is taken as UTF-8. `cases` are the
-    encoded argument lists (see `wire`). `user` is whose rights it has, empty for
-    those of whoever grades.
+    - `source`: the file as it was handed in, undecoded; text stands for its UTF-8
+    - `cases`: the encoded argument lists (see `wire`)
+    - `user`: whose rights it has, empty for those of whoever grades
+    - `inputs`: for each exercise that the file asks `inputs` about, its encoded argument lists
     """
 
     source: bytes
@@ -24,11 +27,27 @@ class Job:
     cases: list[str]
     limits: Limits
     user: str = ""
+    inputs: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Take text for the bytes of a file."""
+        """Take text for bytes."""
         if isinstance(self.source, str):
             object.__setattr__(self, "source", self.source.encode("utf-8"))
+
+    def packed(self) -> bytes:
+        """The job as JSON."""
+        source = base64.b64encode(self.source).decode("ascii")
+        return json.dumps(asdict(self) | {"source": source}).encode("ascii")
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Job:
+        """The job that was packed."""
+        fields = json.loads(data)
+        known = {
+            "source": base64.b64decode(fields["source"]),
+            "limits": Limits(**fields["limits"]),
+        }
+        return cls(**fields | known)
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,8 @@ class Ending:
     - `code`: the exit code or the signal's number
     - `output`: the beginning of what it printed, `printed` how many bytes there were in all
     - `seconds`: its processor time
-    - `held`: the protections that were in place, as `sandbox.confine` names them
+    - `held`: the protections that were in place, as `sandbox.missing` puts them into words
+    - `loaded`: whether its file had been loaded by then, or else did not let itself be
     """
 
     lines: list[str]
@@ -51,3 +71,4 @@ class Ending:
     printed: int
     seconds: float
     held: list[str]
+    loaded: bool = True

@@ -1,11 +1,11 @@
 """What a child process gives up before it runs a submission.
 
-Limits on time, memory, file sizes and processes hold on every POSIX system. On Linux two things
-more: seccomp takes away new processes, signals to others, tracing and the network; Landlock takes
-away the files that a submission has no business with, the graders and the solutions among them.
-Neither needs privileges. `confine` says what it could put in place.
+Limits on time, memory and file sizes hold on every POSIX system. On Linux two things more: seccomp
+leaves it a short list of system calls, without new processes, signals to others, tracing and the
+network; Landlock leaves it the files that a submission has business with, the graders not among
+them. Neither needs privileges. `Box.confine` says what it could put in place, `missing` what not.
 
-Source: man pages setrlimit(2), seccomp(2), landlock(7); the kernel's headers for the numbers.
+Source: man pages setrlimit(2), prctl(2), seccomp(2), landlock(7).
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import struct
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlpinit.grading import landlock, syscalls
 
 # Imported before a child gives up its rights to read them; Windows has neither.
 with suppress(ImportError):
     import pwd
     import resource
 
-__all__ = ["Limits", "become", "confine", "limit_time"]
+__all__ = ["Box", "Limits", "limit_time", "missing"]
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one exercise may use.
 
-    - `seconds`: processor time for loading the file and all its cases, in whole seconds
+    - `seconds`: processor time for all its cases, in whole seconds; as much again for loading the
+      file
     - `patience`: seconds on the clock, for what uses no processor: that sleeps, or waits for ever
     - `memory`: bytes of address space beyond what torch itself takes
     - `output`: bytes printed, and the size of any file written
@@ -44,20 +48,82 @@ class Limits:
     output: int = 2**20
 
 
-def confine(limits: Limits, scratch: Path) -> list[str]:  # pragma: no cover (in the child)
-    """Give up what a submission does not need, for good; returns the names of what holds."""
-    held = ["limits"]
-    _limit(limits)
-    if sys.platform == "linux" and platform.machine() in _MACHINES:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-            held += ["files"] * _restrict_files(libc, scratch)
-            held += ["processes"] * _restrict_calls(libc)
-    return held
+_PROTECTIONS = {
+    "limits": "limits on time and memory: a submission can use up the machine's",
+    "files": "closed files: a submission can read the graders and the other submissions",
+    "processes": "closed processes: a submission can start programs and disturb others",
+    "network": "a closed network: a submission can send away what it reads",
+}
 
 
-def become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
+def missing(held: Sequence[str]) -> list[str]:
+    """In words, the protections that were not in place, of those that `Box.confine` can name."""
+    return [says for name, says in _PROTECTIONS.items() if name not in held]
+
+
+class Box:
+    """Where children run one after another, and what they may reach: prepared once, for all.
+
+    `scratch` gives each a folder of its own. Close it to remove what there is of it on the disk.
+    """
+
+    def __init__(self, *, confining: bool = True) -> None:
+        """Make a folder for the scratch folders and, on Linux, the rules about files."""
+        self.confining = confining
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="grading-"))
+        os.chmod(self._root, 0o711)  # another user finds the way to a folder of its own
+        ruled = self.confining and sys.platform == "linux"
+        self.rules = landlock.ruleset(self._root) if ruled else None
+
+    def close(self) -> None:
+        """Remove the folder and give back the rules."""
+        shutil.rmtree(self._root, ignore_errors=True)
+        if self.rules is not None:
+            os.close(self.rules)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder, for one child; what that leaves is never another's to find."""
+        folder = self._root / "scratch"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                self.close()
+                self._prepare()
+
+    def confine(
+        self, limits: Limits, scratch: Path, *, rules: int, user: str = ""
+    ) -> list[str]:  # pragma: no cover (in the child)
+        """Give up what a submission does not need, for good; returns the names of what holds.
+
+        `rules` is where this child has its handle of the rules, `user` whose rights it takes on.
+        """
+        if not self.confining:
+            return []
+        held = ["limits"]
+        _limit(limits)
+        if user:
+            _become(user, scratch)
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+                if self.rules is not None and landlock.restrict(rules):
+                    held.append("files")
+                if _restrict_calls(libc):
+                    held += ["processes", "network"]
+        if "processes" not in held:
+            _set({"RLIMIT_NPROC": 0})  # which forbids threads as well
+        return held
+
+
+def _become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
     """Take on the rights of `user` for good, who gets the scratch folder; only root can."""
     entry = pwd.getpwnam(user)
     os.chown(scratch, entry.pw_uid, entry.pw_gid)
@@ -67,8 +133,8 @@ def become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
 
 
 def limit_time(limits: Limits) -> None:  # pragma: no cover (in the child)
-    """Have the system end this process after its processor time, however busy the machine is."""
-    _set({"RLIMIT_CPU": limits.seconds})
+    """Have the system end this process after its processor time, whoever watches it."""
+    _set({"RLIMIT_CPU": 2 * limits.seconds})
 
 
 def _limit(limits: Limits) -> None:  # pragma: no cover (in the child)
@@ -77,7 +143,6 @@ def _limit(limits: Limits) -> None:  # pragma: no cover (in the child)
         "RLIMIT_FSIZE": limits.output,
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": 64,
-        "RLIMIT_NPROC": 0,
     }
     _set(ceilings)
 
@@ -91,168 +156,26 @@ def _set(ceilings: dict[str, int]) -> None:  # pragma: no cover (in the child)
 def _address_space() -> int:
     """Bytes of address space now, or a generous guess where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
     except OSError:
         return 2**34
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 _PR_SET_DUMPABLE = 4
-_PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
-
-# machine: (audit name, {system call: number})
-_MACHINES = {
-    "x86_64": (
-        0xC000003E,
-        {
-            "kill": 62,
-            "tgkill": 234,
-            "clone": 56,
-            "fork": 57,
-            "vfork": 58,
-            "clone3": 435,
-            "execve": 59,
-            "execveat": 322,
-            "ptrace": 101,
-            "process_vm_readv": 310,
-            "process_vm_writev": 311,
-            "tkill": 200,
-            "rt_sigqueueinfo": 129,
-            "pidfd_open": 434,
-            "socket": 41,
-            "socketpair": 53,
-            "setsid": 112,
-            "setpgid": 109,
-        },
-    ),
-    "aarch64": (
-        0xC00000B7,
-        {
-            "kill": 129,
-            "tgkill": 131,
-            "clone": 220,
-            "clone3": 435,
-            "execve": 221,
-            "execveat": 281,
-            "ptrace": 117,
-            "process_vm_readv": 270,
-            "process_vm_writev": 271,
-            "tkill": 130,
-            "rt_sigqueueinfo": 138,
-            "pidfd_open": 434,
-            "socket": 198,
-            "socketpair": 199,
-            "setsid": 157,
-            "setpgid": 154,
-        },
-    ),
-}
-
-# Classic BPF: load a word of the call's data, jump, return.
-_LOAD, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_CLONE_THREAD = 0x00010000
-_EPERM, _ENOSYS = 1, 38
+_PR_SET_NO_NEW_PRIVS = 38
+_FILTER = 2
 
 
-def _filter() -> bytes:
-    """The program: threads and signals to oneself pass; new processes and the rest do not."""
-    audit, numbers = _MACHINES[platform.machine()]
-    numbers = dict(numbers)
-
-    def step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("HBBI", code, yes, no, k)
-
-    def refuse(error: int) -> bytes:
-        return step(_RETURN, _ERRNO | error)
-
-    program = [step(_LOAD, 4), step(_JUMP_EQUAL, audit, 1, 0), step(_RETURN, _KILL)]
-    program += [step(_LOAD, 0)]
-    for name in ("kill", "tgkill"):  # to oneself, as abort() does, and to no one else
-        program += [
-            step(_JUMP_EQUAL, numbers.pop(name), 0, 4),
-            step(_LOAD, 16),
-            step(_JUMP_EQUAL, os.getpid(), 0, 1),
-            step(_RETURN, _ALLOW),
-            refuse(_EPERM),
-        ]
-    program += [
-        step(_JUMP_EQUAL, numbers.pop("clone"), 0, 4),
-        step(_LOAD, 16),
-        step(_JUMP_SET, _CLONE_THREAD, 0, 1),
-        step(_RETURN, _ALLOW),
-        refuse(_EPERM),
-        # "There is no clone3" makes the C library fall back to clone, whose flags can be read.
-        step(_JUMP_EQUAL, numbers.pop("clone3"), 0, 1),
-        refuse(_ENOSYS),
-    ]
-    for number in numbers.values():
-        program += [step(_JUMP_EQUAL, number, 0, 1), refuse(_EPERM)]
-    return b"".join([*program, step(_RETURN, _ALLOW)])
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def _restrict_calls(libc: ctypes.CDLL) -> bool:  # pragma: no cover (in the child)
-    code = _filter()
-    buffer = ctypes.create_string_buffer(code, len(code))
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-    program = Program(len(code) // 8, ctypes.addressof(buffer))
-    return libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0) == 0
-
-
-_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
-_FILES_ALL = (1 << 13) - 1  # every right of the first version of Landlock
-_FILES_READ = (1 << 2) | (1 << 3)  # read a file, list a folder
-_FILES_EXECUTE = 1 << 0
-_ONE_FILE = (1 << 0) | (1 << 1) | (1 << 2)  # the rights that a single file can have
-
-
-def _restrict_files(libc: ctypes.CDLL, scratch: Path) -> bool:  # pragma: no cover (in the child)
-    ruleset = libc.syscall(
-        _LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(_FILES_ALL)), ctypes.c_size_t(8), 0
-    )
-    if ruleset < 0:
+    machine = platform.machine()
+    if machine not in syscalls.MACHINES or sys.maxsize < 2**32:
         return False
-    for path in _readable():
-        _allow(libc, ruleset, path, _FILES_READ | _FILES_EXECUTE)
-    _allow(libc, ruleset, scratch, _FILES_ALL)
-    _allow(libc, ruleset, Path(os.devnull), _ONE_FILE)
-    held = libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0
-    os.close(ruleset)
-    return held
-
-
-def _allow(
-    libc: ctypes.CDLL, ruleset: int, path: Path, rights: int
-) -> None:  # pragma: no cover (in the child)
-    with suppress(OSError):
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        if not path.is_dir():
-            rights &= _ONE_FILE
-        rule = struct.pack("=Qi", rights, handle)
-        libc.syscall(_LANDLOCK_ADD, ruleset, 1, rule, 0)
-        os.close(handle)
-
-
-def _readable() -> Iterator[Path]:
-    """The system, Python and its packages; of this package everything but the graders."""
-    package = Path(__file__).resolve().parents[1]
-    system = ("/usr", "/lib", "/lib64", "/etc", "/sys", "/dev/urandom")
-    itself = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat")
-    yield from (Path(p) for p in (*system, *itself))
-    roots = {Path(p).resolve() for p in (sys.prefix, sys.base_prefix)}
-    for root in roots:
-        yield from _around(root, package)
-    yield from (p for p in package.iterdir() if p.name != "grading")
-
-
-def _around(folder: Path, hidden: Path) -> Iterator[Path]:
-    """`folder`, or, where `hidden` lies in it, what lies around `hidden`."""
-    if not hidden.is_relative_to(folder):
-        yield folder
-    elif folder != hidden:
-        for entry in folder.iterdir():
-            yield from _around(entry, hidden)
+    code = syscalls.program(machine, os.getpid())
+    program = _Program(len(code) // 8, code)
+    return libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0

@@ -194,12 +194,15 @@ def test_what_uses_no_processor_is_stopped_by_the_clock(runner, idle):
     assert grade_source(runner, SLOPE, RIGHT).status == PASSED
 
 
-def test_a_limit_that_root_lifts_leaves_the_clock(runner):
-    """Where root may lift it, the clock still stops a loop."""
-    lifted = "import resource as r\ntry: r.setrlimit(r.RLIMIT_CPU, (99, 99))\nexcept ValueError: 0"
-    impatient = replace(SLOPE, limits=replace(SLOPE.limits, patience=2.0))
-    source = f"{lifted}\n\ndef tanh_slope(x):\n    while True: pass\n"
-    assert grade_source(runner, impatient, source).problem.endswith("and was stopped")
+def test_no_limit_can_be_lifted(runner):
+    """Not by root either: what watches a process also measures its time."""
+    lifted = (
+        "import resource as r\ntry: r.setrlimit(r.RLIMIT_CPU, (99, 99))\n"
+        "except (OSError, ValueError): pass"
+    )
+    verdict = grade(runner, "while True: pass", lifted)
+    assert "longer than" in verdict.problem
+    assert verdict.seconds < SLOPE.limits.seconds + 0.5
 
 
 def test_a_slow_clock_costs_nobody_an_exercise(runner):
@@ -235,12 +238,6 @@ def test_others_cannot_be_signalled(runner, needs):
     assert "PermissionError" in verdict.problem
     verdict = grade(runner, f"os.kill({os.getpid()}, 9)", "import os")
     assert "PermissionError" in verdict.problem
-
-
-def test_there_is_no_network(runner, needs):
-    needs("processes")
-    body = "socket.create_connection(('127.0.0.1', 9))"
-    assert "PermissionError" in grade(runner, body, "import socket").problem
 
 
 def test_files_outside_its_scratch_folder_are_closed_to_it(runner, needs, tmp_path):
