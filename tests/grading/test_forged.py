@@ -135,6 +135,12 @@ def test_a_question_with_many_answers_is_given_a_huge_one_as_a_real_number():
     assert judged(judge(exercise, answered(exercise, -(10**30)))) == "too small"
 
 
+def test_a_number_that_no_int64_holds_is_not_the_one_that_it_wraps_to():
+    exercise = example(lambda x, n: -(2**63))
+    assert judge(exercise, answered(exercise, -(2**63))).status == PASSED
+    judged(judge(exercise, answered(exercise, 2**63)))
+
+
 def test_whole_numbers_that_are_nearly_right_are_told_apart():
     exercise = example(lambda x, n: torch.tensor([10**9, 5]))
     verdict = judge(exercise, answered(exercise, torch.tensor([10**9 + 1, 5])))
@@ -201,6 +207,7 @@ def test_forged_arguments_are_not_an_answer(kind):
     assert judged(verdict)
 
 
+SENT = drawn(SLOPE, None).encoded[0]
 LINES = {
     "an empty object": ({}, "not an answer"),
     "a value that is no text": ({"kind": "value", "value": {"plain": 1}, "args": 3}, "not an"),
@@ -208,7 +215,10 @@ LINES = {
     "a list": ([1], "ended the process itself"),
     "deep brackets": ("[" * 100_000, "ended the process itself"),
     "a number of too many digits": ("9" * 5000, "ended the process itself"),
-    "very many values": ({"kind": "value", "value": [1] * 200_000}, "not an answer"),
+    "very many values": (
+        {"kind": "value", "value": wire.encode([1] * 200_000), "args": SENT},
+        "not an answer",
+    ),
     "an error without words": ({"kind": "error"}, "your code raised"),
     "words that are none": (
         {"kind": "error", "type": ["x"], "message": {"a": 1}, "line": "3", "text": 4},
@@ -230,7 +240,9 @@ def test_a_forged_line_is_judged(kind):
     line, problem = LINES[kind]
     verdict = judge(SLOPE, ending(line))
     assert problem in judged(verdict)
-    as_text(verdict).encode("utf-8")
+    text = as_text(verdict)
+    text.encode("utf-8")
+    assert "['x']" not in text, "what is no text is not shown as if it were"
     if "line 1" not in problem:
         assert "in line" not in verdict.problem
 
@@ -271,6 +283,12 @@ def test_a_right_answer_beside_a_changed_list_is_told(runner, how):
     verdict = grade_source(runner, exercise, f"def f(x, n):\n    {CHANGED[how]}\n    return 5\n")
     assert "changed its argument" in judged(verdict)
     assert grade_source(runner, exercise, "def f(x, n):\n    return 5\n").status == PASSED
+
+
+def test_the_sign_of_zero_is_no_change_of_an_argument_beside_nan(runner):
+    exercise = example(lambda x, n: 5, (torch.tensor([math.nan, 0.0]), [1]))
+    source = "def f(x, n):\n    x[1] = -0.0\n    return 5\n"
+    assert grade_source(runner, exercise, source).status == PASSED
 
 
 def fails(*args: object) -> None:
@@ -320,6 +338,7 @@ def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_al
     for _ in range(3):
         assert judge(exercise, wrong).diagnosis == "this is n"
     assert asked == ["oracle", "mistake"]
+    assert torch.equal(drawn(exercise, None).cases[0].args[0], torch.ones(2, 3))
 
 
 def test_another_seed_asks_other_cases_and_says_how_to_have_them():
