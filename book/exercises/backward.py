@@ -40,8 +40,9 @@ def repaired_backward(
     """3.4 What `backward_as_found`, below, should return; two of its lines are wrong or misplaced.
 
     x: (n, fan_in). Y: (n,) int64. W1: (fan_in, units). b1: (units,). W2: (units, vocab).
-    b2: (vocab,). The network is z = x @ W1 + b1, h = max(0, z), logits = h @ W2 + b2; the loss is
-    the mean cross-entropy over the n examples. Returns its gradients dW1, db1, dW2, db2.
+    b2: (vocab,). The network is z = x @ W1 + b1, h = max(0, z), logits = h @ W2 + b2; the slope of
+    the ReLU at 0 is 0, and the loss is the mean cross-entropy over the n examples. Returns its
+    gradients dW1, db1, dW2, db2.
 
     Repair the code below and return what it returns: backward_as_found(x, Y, W1, b1, W2, b2).
     """

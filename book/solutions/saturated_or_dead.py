@@ -21,7 +21,9 @@ def always_saturated(batches: list[Tensor], cut: float) -> Tensor:
 def examples_to_convict(p: float, confidence: float) -> int:
     """7.3"""
     # (1 − p)ⁿ ≤ 1 − confidence; both logarithms are negative
-    return math.ceil(math.log(1 - confidence) / math.log1p(-p))
+    n = math.ceil(math.log(1 - confidence) / math.log1p(-p))
+    # Rounding can push a quotient that is whole past the whole number: see if one row less will do.
+    return n - 1 if n > 1 and (1 - p) ** (n - 1) <= 1 - confidence else n
 
 
 def fold_stuck(W2: Tensor, b2: Tensor, stuck: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:

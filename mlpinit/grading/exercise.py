@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
 from torch import Generator
 
+from mlpinit.grading.relatives import relatives
 from mlpinit.grading.sandbox import Limits
 
-__all__ = ["CHAPTERS", "Case", "Exercise", "Mistake", "all_exercises", "find", "inputs"]
+__all__ = ["CHAPTERS", "Case", "Draw", "Exercise", "Mistake", "all_exercises", "find", "inputs"]
 
 CHAPTERS = (
     "corpus",
@@ -34,6 +37,38 @@ CHAPTERS = (
     "case_study",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
+
+
+class Draw(Generator):
+    """Where cases take their numbers from: the learner's own, or others of the same kind.
+
+    A generator, for tensors, that also answers for the numbers which are written down: those stand
+    as they are in the cases that a learner is shown, and are drawn afresh in every other draw, so
+    that a table of the shown answers is worth nothing there.
+    """
+
+    shown = False
+
+    @classmethod
+    def of(cls, exercise: str, seed: object = None) -> Draw:
+        """The draw of an exercise, by its number: the learner's own where `seed` is None."""
+        g = cls()
+        g.shown = seed is None
+        chapter, place = map(int, exercise.split("."))
+        digest = hashlib.sha256(f"{exercise} {seed}".encode()).digest()
+        g.manual_seed(1000 * chapter + place if g.shown else int.from_bytes(digest[:7], "big"))
+        return g
+
+    def real(self, own: float, low: float, high: float) -> float:
+        """`own` where the learner sees it, else a number from low to high, of four digits."""
+        if self.shown:
+            return own
+        part = torch.rand((), generator=self, dtype=torch.float64).item()
+        return float(f"{low + (high - low) * part:.4g}")
+
+    def whole(self, own: int, low: int, high: int) -> int:
+        """`own` where the learner sees it, else a whole number from low to high, both included."""
+        return own if self.shown else int(torch.randint(low, high + 1, (), generator=self))
 
 
 @dataclass(frozen=True)
@@ -60,12 +95,13 @@ class Exercise:
     """One exercise. `id` is '6.2': the chapter's number and the place in it.
 
     - `function`: the name of the function the learner writes, in the chapter's file
-    - `cases(g)`: the inputs, drawn from a generator seeded with the exercise's `seed`: the first
-      small enough to print; together asymmetric in shape, several, and some of them extreme
+    - `cases(g)`: the inputs, from a `Draw`: the first small enough to print; together asymmetric in
+      shape, several, and some of them extreme
     - `oracle(*args)`: the right answer, in float64, by another way than the reference solution
     - `rtol`, `atol`: how close an answer must come, entry by entry
     - `mistakes`: tried in order on a wrong answer
     - `accepts(args, answer)`: for a question with many right answers: None, or what is wrong
+    - `rebuilt`: the first case whose answer is another in every draw
     - `hints`: at least two, each giving away more than the one before
     """
 
@@ -73,7 +109,7 @@ class Exercise:
     title: str
     function: str
     points: int
-    cases: Callable[[Generator], list[Case]]
+    cases: Callable[[Draw], list[Case]]
     oracle: Callable[..., object]
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, ...]
@@ -81,6 +117,7 @@ class Exercise:
     rtol: float = 1e-4
     atol: float = 1e-6
     accepts: Callable[[tuple, object], str | None] | None = None
+    rebuilt: int = 1
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -93,28 +130,35 @@ class Exercise:
         """What pytest's -k finds it by: number, chapter and function."""
         return f"{self.id}-{self.chapter}-{self.function}"
 
-    @property
-    def seed(self) -> int:
-        """The seed of its inputs."""
-        chapter, place = map(int, self.id.split("."))
-        return 1000 * chapter + place
-
     def draw(self, seed: int | None = None) -> list[Case]:
         """The cases, the same at every call with the same seed, with arguments of their own.
 
-        None gives those that the learner is shown.
+        None gives those that the learner is shown; a whole number others of the same kinds, where
+        only what is written down for its own sake (ties, ends, empty lists) is the same. The last
+        two are for functions that keep something from call to call: a case that has been, with
+        other numbers in the same shapes, and the first case once more.
         """
-        more = 0 if seed is None else 2**20 * (seed + 1)
-        return self.cases(torch.Generator().manual_seed(self.seed + more))
+        cases = self.cases(Draw.of(self.id, seed))
+        others = self.cases(Draw.of(self.id, f"another than {seed}"))
+        again = copy.deepcopy(cases[0].args)
+        return [
+            *cases,
+            Case(
+                others[self.rebuilt - 1].args, f"built as case {self.rebuilt}, with other numbers"
+            ),
+            Case(again, "case 1 once more: nothing may be left over from earlier calls"),
+        ]
 
 
 @cache
 def all_exercises() -> tuple[Exercise, ...]:
-    """Every exercise there is, in the book's order."""
+    """Every exercise there is, in the book's order; its own mistakes come before general ones."""
     found = []
     for chapter in CHAPTERS:
         module = importlib.import_module(f"mlpinit.grading.exercises.{chapter}")
-        found += module.EXERCISES
+        for e in module.EXERCISES:
+            general = (Mistake(says, wrong) for says, wrong in relatives(e.oracle))
+            found.append(replace(e, mistakes=(*e.mistakes, *general)))
     return tuple(found)
 
 

@@ -273,7 +273,10 @@ def _form_of_numbers(expected: Tensor, value: object) -> _Problem | None:
     family, wanted = _family(value), _family(expected)
     whole_for_real = wanted == "floating point" and family == "whole numbers" and not expected.ndim
     if family != wanted and not whole_for_real:
-        says = f"the dtype is {_dtype(got)} ({family}), wanted {wanted}"
+        is_ = f"the dtype is {_dtype(got)} ({family})"
+        if not isinstance(value, Tensor):
+            is_ = f"it returned a Python {type(value).__name__} ({family})"
+        says = f"{is_}, wanted {wanted}"
         return _Problem(says, (("expected", _shown(expected)), *_came(value)))
     if got.is_floating_point() and got.dtype in (torch.float16, torch.bfloat16):
         return _Problem(
@@ -342,21 +345,21 @@ def _general_mistake(exercise: Exercise, args: tuple, expected: object, value: o
     factor = ((got * want).sum() / (want * want).sum()).item()
     if not math.isfinite(factor) or not torch.allclose(got, factor * want, rtol=1e-3, atol=1e-9):
         return ""
-    return _factor_in_words(factor, args)
+    return _factor_in_words(factor, args, alone=not want.ndim)
 
 
-def _factor_in_words(factor: float, args: tuple) -> str:
+def _factor_in_words(factor: float, args: tuple, *, alone: bool = False) -> str:
+    """What a common factor says; `alone` where the answer is one number."""
     if math.isclose(factor, -1, rel_tol=1e-3):
         return "the sign is the wrong way round"
+    yours = "your number" if alone else "your answer"
     sizes = {a.shape[0] for a in args if isinstance(a, Tensor) and a.ndim and a.shape[0] > 1}
     for n in sorted(sizes):
         if math.isclose(abs(factor), n, rel_tol=1e-3):
-            return (
-                f"your answer is {factor:.4g} times too large: did you divide by the {n} examples?"
-            )
+            return f"{yours} is {factor:.4g} times too large: did you divide by the {n} examples?"
         if math.isclose(abs(factor), 1 / n, rel_tol=1e-3):
-            return f"your answer is {n} times too small: did you divide by {n} once too often?"
-    return f"every entry is {factor:.4g} times what is wanted"
+            return f"{yours} is {n} times too small: did you divide by {n} once too often?"
+    return f"{'your number' if alone else 'every entry'} is {factor:.4g} times what is wanted"
 
 
 def _close(exercise: Exercise, expected: object, value: object) -> bool:

@@ -6,15 +6,17 @@ import importlib.util
 import inspect
 import re
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+import survey
 import torch
 from torch import Tensor
 
 from mlpinit.grading.exercise import CHAPTERS, all_exercises
 from mlpinit.grading.grade import grade_source
-from mlpinit.grading.judge import FAILED, PASSED, TO_DO
+from mlpinit.grading.judge import FAILED, PASSED, TO_DO, _close, _form
 from mlpinit.grading.show import as_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +82,67 @@ def test_a_typical_mistake_fails_with_its_diagnosis(runner, exercise, name):
 def test_an_unusual_right_answer_passes(runner, exercise, name):
     verdict = answer(runner, exercise, name)
     assert verdict.status == PASSED, as_text(verdict)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)
+def test_every_wrong_answer_of_the_table_fails_with_its_diagnosis(exercise):
+    for name, wrong in survey.answers(exercise, "wrong").items():
+        found = survey.verdict(exercise, wrong)
+        assert found.status == FAILED, name
+        assert survey.wanted(name, wrong) in f"{found.problem}\n{found.diagnosis}", name
+
+
+def test_nine_of_ten_wrong_answers_hear_what_is_wrong():
+    told = [
+        survey.told(survey.verdict(exercise, wrong))
+        for exercise in EXERCISES
+        for wrong in survey.answers(exercise, "wrong").values()
+    ]
+    assert told.count(False) < len(told) / 10
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)
+def test_a_little_off_a_memory_or_a_changed_argument_fails(exercise):
+    for name, wrong in survey.derived(exercise).items():
+        assert survey.verdict(exercise, wrong).status == FAILED, name
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)
+def test_other_seeds_grade_alike(exercise):
+    for seed in range(20):
+        found = survey.verdict(exercise, survey.solution(exercise), seed)
+        assert found.status == PASSED, f"seed {seed}: {as_text(found)}"
+        table = survey.verdict(exercise, survey.table(exercise), seed)
+        assert table.status == FAILED, f"the shown answers pass under seed {seed}"
+    for kind, status in (("wrong", FAILED), ("right", PASSED)):
+        for name, answer in survey.answers(exercise, kind).items():
+            found = survey.verdict(exercise, answer, 20)
+            assert found.status == status, f"{name}: {as_text(found)}"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)
+def test_the_cases_tell_the_mistakes_apart(exercise):
+    if exercise.accepts is not None:
+        pytest.skip("what it says of a wrong answer, it works out")
+    named = {"the right answer": exercise.oracle}
+    named |= {mistake.says: mistake.wrong for mistake in survey.own_mistakes(exercise)}
+    cases = exercise.draw()
+    answers = {says: [made(wrong, case.args) for case in cases] for says, wrong in named.items()}
+    for (a, of_a), (b, of_b) in combinations(answers.items(), 2):
+        pairs = zip(of_a, of_b, strict=True)
+        alike = all(x is None or y is None or same(exercise, x, y) for x, y in pairs)
+        assert not alike, f"{a!r} and {b!r}"
+
+
+def made(wrong, args):
+    try:
+        return wrong(*args)
+    except Exception:
+        return None  # a mistake may raise where it cannot be told
+
+
+def same(exercise, a, b):
+    return _form(a, b) is None and _close(exercise, a, b)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)

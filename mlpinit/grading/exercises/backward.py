@@ -103,6 +103,69 @@ LOGITS = Exercise(
             "away first, which leaves the softmax as it is",
             _unshifted,
         ),
+        _logit_mistake(
+            "the rows are divided by their counts: a row that occurred more often counts more",
+            lambda p, y, w: (p - y) / w / (1 / w).sum(),
+        ),
+        _logit_mistake(
+            "the rows are divided by their counts, not multiplied",
+            lambda p, y, w: (p - y) / w,
+        ),
+        _logit_mistake(
+            "the counts are divided by the largest: divide by their sum",
+            lambda p, y, w: w * (p - y) / w.max(),
+        ),
+        _logit_mistake(
+            "the counts are squared: a row counts as often as it occurred",
+            lambda p, y, w: w**2 * (p - y) / w.sum(),
+        ),
+        _logit_mistake(
+            "the counts are squared, and their squares summed: a row counts as often as it "
+            "occurred",
+            lambda p, y, w: w**2 * (p - y) / (w**2).sum(),
+        ),
+        _logit_mistake(
+            "the gradient is summed over the rows: each row has its own",
+            lambda p, y, w: (w * (p - y)).sum(0) / w.sum(),
+        ),
+        _logit_mistake(
+            "the softmax is missing: this is −one-hot alone",
+            lambda p, y, w: -w * y / w.sum(),
+        ),
+        _logit_mistake(
+            "log p is used where p is meant",
+            lambda p, y, w: w * (p.log() - y) / w.sum(),
+        ),
+        Mistake(
+            "the softmax is taken down the columns: each row is a distribution of its own",
+            lambda logits, Y, w: (
+                w.double()[:, None]
+                * (logits.double().softmax(0) - functional.one_hot(Y, logits.size(1)))
+                / w.sum()
+            ),
+        ),
+        Mistake(
+            "these are the logits less the one-hot: the softmax of the logits is meant",
+            lambda logits, Y, w: (
+                w.double()[:, None]
+                * (logits.double() - functional.one_hot(Y, logits.size(1)))
+                / w.sum()
+            ),
+        ),
+        Mistake(
+            "the logistic function stands where the softmax is meant",
+            lambda logits, Y, w: (
+                w.double()[:, None]
+                * (logits.double().sigmoid() - functional.one_hot(Y, logits.size(1)))
+                / w.sum()
+            ),
+        ),
+        Mistake(
+            "this is the loss, not its gradient",
+            lambda logits, Y, w: (
+                (functional.cross_entropy(logits.double(), Y, reduction="none") * w).sum() / w.sum()
+            ),
+        ),
     ),
     hints=(
         "Write the loss as a sum over rows: each term is a count, times what the chapter has for "
@@ -155,6 +218,10 @@ def _affine_wrong(
     return dx, G.T @ a / (n if dW_over else 1), G.sum(0) / (n if db_over else 1)
 
 
+def _as_order(values: tuple, order: tuple[int, ...]) -> tuple:
+    return tuple(values[i] for i in order)
+
+
 AFFINE = Exercise(
     id="3.2",
     title="An affine layer, PyTorch's way round",
@@ -183,6 +250,90 @@ AFFINE = Exercise(
             "dW and db hold the share of the last example only: shares add up, they do not "
             "overwrite",
             lambda *args: _affine_wrong(*args, last=True),
+        ),
+        Mistake(
+            "the three are in another order: dx, dW, db",
+            lambda x, W, dy: _as_order(_affine_oracle(x, W, dy), (1, 2, 0)),
+        ),
+        Mistake(
+            "the three are in another order: dx comes first, then dW, then db",
+            lambda x, W, dy: _as_order(_affine_oracle(x, W, dy), (1, 0, 2)),
+        ),
+        Mistake(
+            "dW has an axis for the examples: sum their shares",
+            lambda x, W, dy: (
+                _affine_oracle(x, W, dy)[0],
+                dy.double()[..., None] * x.double()[..., None, :],
+                _affine_oracle(x, W, dy)[2],
+            ),
+        ),
+        Mistake(
+            "dW has an axis too many: with more axes in front, every place is an example, and all "
+            "shares are summed",
+            lambda x, W, dy: (
+                (_affine_oracle(x, W, dy)[0], dy.double().mT @ x.double(), dy.double().sum(0))
+                if x.ndim > 2
+                else None
+            ),
+        ),
+        Mistake(
+            "dW is right for each entry of the first axis alone: sum over all axes in front",
+            lambda x, W, dy: (
+                (
+                    _affine_oracle(x, W, dy)[0],
+                    dy.double().mT @ x.double(),
+                    _affine_oracle(x, W, dy)[2],
+                )
+                if x.ndim > 2
+                else None
+            ),
+        ),
+        Mistake(
+            "db is summed over the first axis alone: sum over all axes in front",
+            lambda x, W, dy: (
+                (*_affine_oracle(x, W, dy)[:2], dy.double().sum(0)) if x.ndim > 2 else None
+            ),
+        ),
+        Mistake(
+            "dW is the transpose of what is wanted: W is (fan_out, fan_in), and so is its gradient",
+            lambda x, W, dy: (
+                _affine_oracle(x, W, dy)[0],
+                _affine_oracle(x, W, dy)[1].T,
+                _affine_oracle(x, W, dy)[2],
+            ),
+        ),
+        Mistake(
+            "dx is divided by the number of examples: if the loss is a mean, its 1/n is in dy "
+            "already",
+            lambda x, W, dy: (
+                _affine_oracle(x, W, dy)[0] / dy[..., 0].numel(),
+                *_affine_oracle(x, W, dy)[1:],
+            ),
+        ),
+        Mistake(
+            "db is one number: every output has a bias of its own",
+            lambda x, W, dy: (*_affine_oracle(x, W, dy)[:2], dy.double().sum()),
+        ),
+        Mistake(
+            "db is not summed: b is used once for every example, and the shares add up",
+            lambda x, W, dy: (*_affine_oracle(x, W, dy)[:2], dy.double()),
+        ),
+        Mistake(
+            "db keeps an axis: it has the shape of b",
+            lambda x, W, dy: (*_affine_oracle(x, W, dy)[:2], _affine_oracle(x, W, dy)[2][None]),
+        ),
+        Mistake(
+            "the signs are the wrong way round in all three",
+            lambda x, W, dy: tuple(-t for t in _affine_oracle(x, W, dy)),
+        ),
+        Mistake(
+            "the sign of db is the wrong way round: b is added",
+            lambda x, W, dy: (*_affine_oracle(x, W, dy)[:2], -_affine_oracle(x, W, dy)[2]),
+        ),
+        Mistake(
+            "all three are divided by the number of examples: if the loss is a mean, its 1/n is in "
+            "dy already",
+            lambda x, W, dy: tuple(t / dy[..., 0].numel() for t in _affine_oracle(x, W, dy)),
         ),
     ),
     hints=(
@@ -283,6 +434,60 @@ TABLE = Exercise(
             "the next n_embd to the second",
             _cut_across,
         ),
+        _table_mistake(
+            "the look-ups are subtracted: both uses add",
+            lambda added, last, output, uses: output - added,
+        ),
+        _table_mistake(
+            "the look-ups are counted twice",
+            lambda added, last, output, uses: 2 * added + output,
+        ),
+        _table_mistake(
+            "the logits' share is counted twice",
+            lambda added, last, output, uses: added + 2 * output,
+        ),
+        _table_mistake(
+            "the two shares are averaged: gradients of several uses add",
+            lambda added, last, output, uses: (added + output) / 2,
+        ),
+        _table_mistake(
+            "the two shares are multiplied: gradients of several uses add",
+            lambda added, last, output, uses: added * output,
+        ),
+        _table_mistake(
+            "this is the transpose of what is wanted: dC has the shape of C, (vocab, n_embd)",
+            lambda added, last, output, uses: (added + output).T,
+        ),
+        Mistake(
+            "this is divided by the number of examples: if the loss is a mean, its 1/n is in what "
+            "arrives already",
+            lambda X, *rest: _table_oracle(X, *rest) / len(X),
+        ),
+        Mistake(
+            "the shares of the look-ups go to the rows in the order in which they come: X says "
+            "which row each belongs to",
+            lambda X, dx, h, dlogits: _table_oracle(
+                torch.arange(X.numel()).view(X.shape) % dlogits.size(1), dx, h, dlogits
+            ),
+        ),
+        Mistake(
+            "only the first character of each context is there: all places look up in C",
+            lambda X, dx, h, dlogits: _table_oracle(X[:, :1], dx[:, : h.size(1)], h, dlogits),
+        ),
+        Mistake(
+            "only the last character of each context is there: all places look up in C",
+            lambda X, dx, h, dlogits: _table_oracle(X[:, -1:], dx[:, -h.size(1) :], h, dlogits),
+        ),
+        Mistake(
+            "the rows of dx are added to the table of the characters read backwards: the oldest "
+            "comes first, as in X",
+            lambda X, *rest: _table_oracle(X.flip(1), *rest),
+        ),
+        Mistake(
+            "the gradient has stood still at the slope of tanh: no activation lies between h and "
+            "the logits",
+            lambda X, dx, h, dlogits: _table_oracle(X, dx, torch.tanh(h), dlogits),
+        ),
     ),
     hints=(
         "Find the gradient of each use as if it were the only one; then accumulate.",
@@ -312,11 +517,21 @@ def _network_cases(g: Generator) -> list[Case]:
         W1, b1, W2, b2 = draw(fan_in, units), draw(units) + bias, draw(units, vocab), draw(vocab)
         return Case((x, Y, W1, b1, last * W2, b2), what)
 
+    def whole(n: int, fan_in: int, units: int, vocab: int, what: str) -> Case:
+        """A first layer of small whole numbers, so that z is exact; its first row is 0."""
+        _, Y, _, _, W2, b2 = case(n, fan_in, units, vocab).args
+        x, W1 = (
+            torch.randint(-2, 3, shape, generator=g).float()
+            for shape in ((n, fan_in), (fan_in, units))
+        )
+        return Case((x, Y, W1, -(x[0] @ W1), W2, b2), what)
+
     return [
         case(3, 2, 4, 5),
         case(32, 30, 20, 27, dtype=torch.float64, what="float64"),
         case(9, 3, 6, 4, bias=-2.0, what="many units at 0"),
         case(8, 4, 7, 5, last=100.0, what="large logits"),
+        whole(6, 3, 5, 4, what="whole numbers, some z exactly 0"),
     ]
 
 
@@ -334,16 +549,22 @@ def _network_wrong(
     *,
     over: tuple[int, int] = (1, 1),
     slope: Callable[[Tensor, Tensor], Tensor] = lambda z, dh: dh * (z > 0),
+    hot: float = 1,
+    seen: Callable[[Tensor], Tensor] = torch.relu,
 ) -> tuple[Tensor, ...]:
-    """The pass with mistakes: powers of 1/n at the output and the hidden layer, slope(z, dh)."""
+    """The pass with mistakes.
+
+    Powers of 1/n at the output and the hidden layer, slope(z, dh), the height of the one-hot, and
+    what the second layer is taken to have seen.
+    """
     Y = args[1]
     x, W1, b1, W2, b2 = (t.double() for t in (args[0], *args[2:]))
     z = x @ W1 + b1
     h, n = z.relu(), len(Y)
-    G = (h @ W2 + b2).softmax(1) - functional.one_hot(Y, len(b2))
+    G = (h @ W2 + b2).softmax(1) - hot * functional.one_hot(Y, len(b2))
     output, hidden = (G / n**power for power in over)
     dz = slope(z, hidden @ W2.T)
-    return x.T @ dz, dz.sum(0), h.T @ output, output.sum(0)
+    return x.T @ dz, dz.sum(0), seen(z).T @ output, output.sum(0)
 
 
 def _activated(z: Tensor, dh: Tensor) -> Tensor:
@@ -392,6 +613,62 @@ BUGS = Exercise(
         Mistake(
             "nothing is divided by n any more: the loss is a mean over the batch",
             lambda *args: _network_wrong(args, over=(0, 0)),
+        ),
+        Mistake(
+            "where z is exactly 0 the slope is 0: only a z above 0 passes something on",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: dh * (z >= 0)),
+        ),
+        Mistake(
+            "the slope is turned round: it is 1 where z is above 0, and 0 below",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: dh * (z < 0)),
+        ),
+        Mistake(
+            "nothing passes the ReLU at all: it stops what belongs to a z below 0 alone",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: 0 * dh),
+        ),
+        Mistake(
+            "the sign of z multiplies dh: where z is below 0 the slope is 0, not −1",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: dh * z.sign()),
+        ),
+        Mistake(
+            "what passes the ReLU lost its sign",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: dh.abs() * (z > 0)),
+        ),
+        Mistake(
+            "both z and dh decide here: only z does",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: dh.relu() * (z > 0)),
+        ),
+        Mistake(
+            "ReLU is applied to z where dh goes through it: dz is dh where z is above 0",
+            lambda *args: _network_wrong(args, slope=lambda z, dh: z.relu()),
+        ),
+        Mistake(
+            "dW1 and db1 are not divided by n",
+            lambda *args: _network_wrong(args, over=(1, 0)),
+        ),
+        Mistake(
+            "everything is divided by n twice",
+            lambda *args: _network_wrong(args, over=(2, 2)),
+        ),
+        Mistake(
+            "the gradients of the two layers are the wrong way round: dW1, db1, dW2, db2",
+            lambda *args: _as_order(_network_oracle(*args), (2, 3, 0, 1)),
+        ),
+        Mistake(
+            "the one-hot is missing: dlogits is softmax minus one-hot",
+            lambda *args: _network_wrong(args, hot=0),
+        ),
+        Mistake(
+            "the sign of dlogits is the wrong way round: softmax minus one-hot",
+            lambda *args: tuple(-t for t in _network_oracle(*args)),
+        ),
+        Mistake(
+            "dW2 has z where h is meant: the second layer saw the activations",
+            lambda *args: _network_wrong(args, seen=lambda z: z),
+        ),
+        Mistake(
+            "this is divided by the number of characters as well: the mean is over the examples",
+            lambda *args: tuple(t / len(args[5]) for t in _network_oracle(*args)),
         ),
     ),
     hints=(

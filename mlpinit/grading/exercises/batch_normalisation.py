@@ -97,6 +97,61 @@ FOLD = Exercise(
             "the bias is right; the columns of W must be multiplied too",
             lambda W, m, v, g, b, e: (W, b - m * g / (v + e).sqrt()),
         ),
+        _fold_mistake(
+            "the weights are right; in the bias the mean is not divided by the deviation",
+            lambda W, m, v, g, b, e: (W * g / (v + e).sqrt(), b - m * g),
+        ),
+        _fold_mistake(
+            "the weights are right; in the bias the mean lacks the gain",
+            lambda W, m, v, g, b, e: (W * g / (v + e).sqrt(), b - m / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "the weights are right; b is lost from the bias",
+            lambda W, m, v, g, b, e: (W * g / (v + e).sqrt(), -m * g / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "the bias is right; the weights are not divided by the deviation",
+            lambda W, m, v, g, b, e: (W * g, b - m * g / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "the bias is right; the weights lack the gain",
+            lambda W, m, v, g, b, e: (W / (v + e).sqrt(), b - m * g / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "nothing is divided by the deviation",
+            lambda W, m, v, g, b, e: (W * g, b - m * g),
+        ),
+        _fold_mistake(
+            "this multiplies by the deviation: the layer divides by it",
+            lambda W, m, v, g, b, e: (W * g * (v + e).sqrt(), b - m * g * (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "this divides by the gain: the layer multiplies by it",
+            lambda W, m, v, g, b, e: (W / g / (v + e).sqrt(), b - m / g / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "the factor is averaged over the units: each has its own",
+            lambda W, m, v, g, b, e: (
+                W * (g / (v + e).sqrt()).mean(),
+                b - m * (g / (v + e).sqrt()).mean(),
+            ),
+        ),
+        _fold_mistake(
+            "the mean is taken off the weights: it belongs in the bias",
+            lambda W, m, v, g, b, e: ((W - m) * g / (v + e).sqrt(), b),
+        ),
+        _fold_mistake(
+            "b multiplies and the gain is added: they changed places",
+            lambda W, m, v, g, b, e: (W * b / (v + e).sqrt(), g - m * b / (v + e).sqrt()),
+        ),
+        _fold_mistake(
+            "mean and variance changed places",
+            lambda W, m, v, g, b, e: (W * g / (m + e).sqrt(), b - v * g / (m + e).sqrt()),
+        ),
+        _fold_mistake(
+            "eps is subtracted: it is added to the variance",
+            lambda W, m, v, g, b, e: (W * g / (v - e).sqrt(), b - m * g / (v - e).sqrt()),
+        ),
     ),
     hints=(
         "Call gain / sqrt(var + eps) one factor a unit, and multiply the formula out.",
@@ -183,7 +238,7 @@ def _accepts_pool(args: tuple, answer: tuple) -> str | None:
     mean, var = _pool(*args)
 
     def close(a: Tensor, b: Tensor) -> bool:
-        return torch.allclose(a.double(), b, rtol=1e-3, atol=1e-5)
+        return torch.allclose(a.double(), b, rtol=3e-4, atol=1e-5)
 
     if close(answer[0], mean) and close(answer[1], var):
         return None
@@ -269,6 +324,14 @@ def _rms_backward(z: Tensor, gain: Tensor, du: Tensor, eps: float) -> tuple[Tens
     return dz, dgain
 
 
+def _by_autograd(
+    z: Tensor, gain: Tensor, du: Tensor, norm: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    z, gain = (t.double().requires_grad_() for t in (z, gain))
+    dz, dgain = torch.autograd.grad(gain * norm(z), (z, gain), du.double())
+    return dz, dgain
+
+
 def _rms_mistake(says: str, wrong: Callable[..., object]) -> Mistake:
     def recompute(z: Tensor, gain: Tensor, du: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         z, gain, du = z.double(), gain.double(), du.double()
@@ -344,6 +407,95 @@ RMS = Exercise(
         _rms_mistake(
             "dz is right; dgain is a mean over the batch: every example uses the gain, so they add",
             lambda zh, r, g, du, dz, dg: (dz, dg / len(du)),
+        ),
+        _rms_mistake(
+            "dgain is right; dz has a plus where the mean is to be taken away",
+            lambda zh, r, g, du, dz, dg: (2 * g * du / r - dz, dg),
+        ),
+        _rms_mistake(
+            "dgain is right; dz lacks the division and the gain",
+            lambda zh, r, g, du, dz, dg: (_through(zh, du), dg),
+        ),
+        _rms_mistake(
+            "dgain is right; dz is divided by the mean square: by its root is meant",
+            lambda zh, r, g, du, dz, dg: (dz / r, dg),
+        ),
+        _rms_mistake(
+            "dgain is right; dz is du passed through the layer itself, du · gain · ẑ",
+            lambda zh, r, g, du, dz, dg: (du * g * zh, dg),
+        ),
+        _rms_mistake(
+            "dgain is right; dz is only the part that is to be taken away",
+            lambda zh, r, g, du, dz, dg: (g * du / r - dz, dg),
+        ),
+        _rms_mistake(
+            "dgain is right; in dz the mean lacks ẑ: average ẑ · dẑ",
+            lambda zh, r, g, du, dz, dg: (
+                (g * du - zh * (g * du).mean(-1, keepdim=True)) / r,
+                dg,
+            ),
+        ),
+        _rms_mistake(
+            "dgain is right; in dz the mean is not multiplied by ẑ again",
+            lambda zh, r, g, du, dz, dg: (
+                (g * du - (zh * g * du).mean(-1, keepdim=True)) / r,
+                dg,
+            ),
+        ),
+        _rms_mistake(
+            "dgain is right; in dz the gain is left out of the mean",
+            lambda zh, r, g, du, dz, dg: (
+                (g * du - zh * (zh * du).mean(-1, keepdim=True)) / r,
+                dg,
+            ),
+        ),
+        _rms_mistake(
+            "dgain is right; in dz one mean over all entries is taken: each example has its own",
+            lambda zh, r, g, du, dz, dg: ((g * du - zh * (zh * g * du).mean()) / r, dg),
+        ),
+        _rms_mistake(
+            "dz is right; dgain has an axis for the examples: all use the gain, so they add",
+            lambda zh, r, g, du, dz, dg: (dz, zh * du),
+        ),
+        _rms_mistake(
+            "dz is right; dgain is summed over the units of each example: sum over the examples",
+            lambda zh, r, g, du, dz, dg: (dz, (zh * du).sum(1)),
+        ),
+        _rms_mistake(
+            "dz is right; dgain has the gain in it: ẑ · du alone is summed",
+            lambda zh, r, g, du, dz, dg: (dz, g * dg),
+        ),
+        _rms_mistake(
+            "dz is right; dgain is divided by the root mean square twice",
+            lambda zh, r, g, du, dz, dg: (dz, (zh / r * du).sum(0)),
+        ),
+        Mistake(
+            "eps is left out: it is under the root, with the mean square",
+            lambda z, gain, du, eps: _rms_backward(z, gain, du, 0.0),
+        ),
+        Mistake(
+            "eps is added to the root: it belongs under it, with the mean square",
+            lambda z, gain, du, eps: _by_autograd(
+                z, gain, du, lambda z: z / (z.square().mean(-1, keepdim=True).sqrt() + eps)
+            ),
+        ),
+        Mistake(
+            "this is the gradient of layer norm: RMS norm takes no mean away",
+            lambda z, gain, du, eps: _by_autograd(
+                z, gain, du, lambda z: torch.layer_norm(z, z.shape[-1:], eps=eps)
+            ),
+        ),
+        Mistake(
+            "this is for a sum of squares under the root: their mean is meant",
+            lambda z, gain, du, eps: _by_autograd(
+                z, gain, du, lambda z: z / (z.square().sum(-1, keepdim=True) + eps).sqrt()
+            ),
+        ),
+        Mistake(
+            "this normalises each unit over the batch: each example is normalised by itself",
+            lambda z, gain, du, eps: _by_autograd(
+                z, gain, du, lambda z: z / (z.square().mean(0) + eps).sqrt()
+            ),
         ),
     ),
     hints=(

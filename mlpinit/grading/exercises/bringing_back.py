@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from torch import Generator, Tensor
@@ -27,6 +29,17 @@ def _returns_cases(g: Generator) -> list[Case]:
         new_b = b + 0.3 * torch.randn(units, generator=g, **kwargs)
         return Case((x, W, b, new_x, new_W, new_b), what)
 
+    def whole(what: str) -> Case:
+        """Exact: each unit's largest z is told, before and in the three networks after."""
+        x = torch.randint(-2, 3, (6, 2), generator=g).float()
+        x[0] = torch.tensor([2.0, 1.0])
+        W = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]] * 2)
+        reach, new_reach = (x @ W).amax(0), (2 * x @ W).amax(0)
+        b = torch.tensor([0.0, 0.0, -1.0, 1.0, -1.0, 0.0, -1.0]) - reach
+        b[4] = -new_reach[4]
+        new_b = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 1.0]) - new_reach
+        return Case((x, W, b, 2 * x, W, new_b), what)
+
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     W = torch.tensor([[1.0, 2.0, -1.0, 1.0, 0.5], [0.0, 1.0, 1.0, 1.0, 0.5]])
     b = torch.tensor([-3.0, -2.5, -3.0, -3.0, -3.0])
@@ -36,6 +49,7 @@ def _returns_cases(g: Generator) -> list[Case]:
         case(40, 5, 12),
         case(30, 4, 30, "float64", dtype=torch.float64),
         case(7, 9, 20),
+        whole("whole numbers: units that just reach 0, before or after"),
     ]
 
 
@@ -56,6 +70,10 @@ def _live(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     return (x.double() @ W.double() + b.double() > 0).any(0)
 
 
+def _reaching(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    return (x.double() @ W.double() + b.double() >= 0).any(0)
+
+
 RETURNS = Exercise(
     id="16.1",
     title="Who moved them",
@@ -63,6 +81,7 @@ RETURNS = Exercise(
     points=1,
     cases=_returns_cases,
     oracle=_returns,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "units that were alive all along are counted: only those dead before can come back",
@@ -91,6 +110,87 @@ RETURNS = Exercise(
             "a unit is live when it answers on some row (any), not on every one (all)",
             lambda x, W, b, u, V, c: tuple(
                 ~_live(x, W, b) & (p.double() @ q.double() + r.double() > 0).all(0)
+                for p, q, r in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 is dead: at most 0 on every row, and live only "
+            "above it",
+            lambda x, W, b, u, V, c: tuple(
+                ~_reaching(x, W, b) & _reaching(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 before is dead: at most 0 on every row",
+            lambda x, W, b, u, V, c: tuple(
+                ~_reaching(x, W, b) & _live(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit whose largest z is exactly 0 afterwards is still dead: live is above 0",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & _reaching(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "these are the units that died: those that were dead before and live after are asked",
+            lambda x, W, b, u, V, c: tuple(
+                _live(x, W, b) & ~_live(*network) for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "any change is counted: from dead to live alone is asked",
+            lambda x, W, b, u, V, c: tuple(
+                _live(x, W, b) ^ _live(*network) for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "a unit is dead when it is silent on every row (all), not on some (any)",
+            lambda x, W, b, u, V, c: tuple(
+                (x.double() @ W.double() + b.double() <= 0).any(0) & _live(*network)
+                for network in ((u, V, c), (u, W, b), (x, V, c))
+            ),
+        ),
+        Mistake(
+            "the old bias stands everywhere: new_b belongs to the unit as new_W does",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & _live(*network) for network in ((u, V, b), (u, W, b), (x, V, b))
+            ),
+        ),
+        Mistake(
+            "the bias is left out",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, 0 * b) & _live(*network)
+                for network in ((u, V, 0 * b), (u, W, 0 * b), (x, V, 0 * b))
+            ),
+        ),
+        Mistake(
+            "dead before is left out of the first: only the others need it here",
+            lambda x, W, b, u, V, c: (_live(u, V, c), *_returns(x, W, b, u, V, c)[1:]),
+        ),
+        Mistake(
+            "a unit that both would bring back is left out of the last two",
+            lambda *args: (
+                _returns(*args)[0],
+                _returns(*args)[1] & ~_returns(*args)[2],
+                _returns(*args)[2] & ~_returns(*args)[1],
+            ),
+        ),
+        Mistake(
+            "the last two are held to those that are back: each network is asked for itself",
+            lambda *args: (
+                _returns(*args)[0],
+                _returns(*args)[1] & _returns(*args)[0],
+                _returns(*args)[2] & _returns(*args)[0],
+            ),
+        ),
+        Mistake(
+            "means over the rows are asked: one row above 0 makes a unit live",
+            lambda x, W, b, u, V, c: tuple(
+                ~_live(x, W, b) & ((p.double() @ q.double()).mean(0) + r.double() > 0)
                 for p, q, r in ((u, V, c), (u, W, b), (x, V, c))
             ),
         ),
@@ -180,6 +280,74 @@ SILENCE = Exercise(
             "the weight still hears them: the channels are axis 1 of the weight, (out, in, …)",
             lambda W, b, c, dead: (W.double(), _silence(W, b, c, dead)[1]),
         ),
+        Mistake(
+            "only the first place of the kernel is folded: it meets the constant at every place",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + W.double()[:, dead, 0, 0] @ c.double()[dead],
+            ),
+        ),
+        Mistake(
+            "only one axis of the kernel is summed: it meets the constant at every place",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + W.double()[:, dead].sum(2)[..., 0] @ c.double()[dead],
+            ),
+        ),
+        Mistake(
+            "every output gets the same number: each has a kernel of its own",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + (_silence(W, b, c, dead)[1] - b.double()).sum(),
+            ),
+        ),
+        Mistake(
+            "the constants are added without the kernel",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                b.double() + c.double()[dead].sum(),
+            ),
+        ),
+        Mistake(
+            "the sizes of the constants are used: they keep their signs",
+            lambda W, b, c, dead: (
+                _silence(W, b, c, dead)[0],
+                _silence(W, b, c.abs(), dead)[1],
+            ),
+        ),
+        Mistake(
+            "the living are silenced and the dead still heard",
+            lambda W, b, c, dead: (
+                W.double() - _silence(W, b, c, dead)[0],
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "the living are silenced and folded: the dead are meant",
+            lambda W, b, c, dead: _silence(W, b, c, [k for k in range(len(c)) if k not in dead]),
+        ),
+        Mistake(
+            "the outputs are silenced: the channels are axis 1 of the weight, (out, in, …)",
+            lambda W, b, c, dead: (
+                W.double().index_fill(0, torch.tensor(dead).long(), 0.0),
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "the channels are taken out of the weight: set them to 0, it keeps its shape",
+            lambda W, b, c, dead: (
+                W.double()[:, [k for k in range(len(c)) if k not in dead]],
+                _silence(W, b, c, dead)[1],
+            ),
+        ),
+        Mistake(
+            "only the first channel is folded and silenced",
+            lambda W, b, c, dead: _silence(W, b, c, dead[:1]) if len(dead) > 1 else None,
+        ),
+        Mistake(
+            "only the last channel is folded and silenced",
+            lambda W, b, c, dead: _silence(W, b, c, dead[-1:]) if len(dead) > 1 else None,
+        ),
     ),
     hints=(
         "A convolution over a constant image multiplies the constant by the sum of its kernel.",
@@ -193,10 +361,13 @@ SILENCE = Exercise(
 def _reset_cases(g: Generator) -> list[Case]:
     steady = torch.tensor([[0.5, -2.0]]).repeat(3, 1)
     return [
-        Case((steady, 1000, 0.01, 0.9, 0.999), "steady gradients"),
+        Case((steady, 20, 0.01, 0.9, 0.999), "steady gradients"),
         Case((torch.randn(12, 5, generator=g), 37, 0.1, 0.8, 0.99)),
         Case((torch.randn(20, 3, generator=g, dtype=torch.float64), 0, 0.003, 0.9, 0.999), "t = 0"),
         Case((0.001 * torch.randn(40, 4, generator=g), 250_000, 0.001, 0.9, 0.999), "t is large"),
+        Case(
+            (1e-8 * torch.randn(9, 4, generator=g), 3, 0.01, 0.9, 0.99), "gradients as small as ε"
+        ),
     ]
 
 
@@ -214,18 +385,56 @@ def _reset(gradients: Tensor, t: int, lr: float, beta1: float, beta2: float) -> 
 
 
 def _by_averages(
-    gradients: Tensor, t: float, lr: float, beta1: float, beta2: float, *, root: bool = True
+    gradients: Tensor,
+    t: float,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    *,
+    root: bool = True,
+    step: Callable[[Tensor, Tensor, float, float], Tensor] | None = None,
 ) -> Tensor:
-    """Adam by its sums; t = inf leaves the corrections out."""
+    """Adam by its sums; t = inf leaves the corrections out.
+
+    `step(m, v, by1, by2)`: another step from the averages and their corrections.
+    """
     g = gradients.double()
     m = v = torch.zeros_like(g[0])
     out = []
     for k, now in enumerate(g, 1):
         m, v = beta1 * m + (1 - beta1) * now, beta2 * v + (1 - beta2) * now**2
-        corrected = v / (1 - beta2 ** (t + k))
-        scale = corrected.sqrt() if root else corrected
-        out.append(-lr * m / (1 - beta1 ** (t + k)) / (scale + 1e-8))
+        by1, by2 = 1 - beta1 ** (t + k), 1 - beta2 ** (t + k)
+        scale = (v / by2).sqrt() if root else v / by2
+        out.append(-lr * (step(m, v, by1, by2) if step else m / by1 / (scale + 1e-8)))
     return torch.stack(out)
+
+
+def _standing(g: Tensor, t: int, lr: float, beta1: float, beta2: float, *, count: int) -> Tensor:
+    """With the corrections of one count in every step."""
+    by1, by2 = 1 - beta1**count, 1 - beta2**count
+    return _by_averages(
+        g,
+        t,
+        lr,
+        beta1,
+        beta2,
+        step=lambda m, v, *_: m / by1 / ((v / by2).sqrt() + 1e-8),
+    )
+
+
+def _exchanged(g: Tensor, t: int, lr: float, beta1: float, beta2: float) -> Tensor:
+    """The averages with 1 − β for β, the corrections as they should be."""
+    count = t + torch.arange(1, len(g) + 1, dtype=torch.float64).unsqueeze(1)
+    m, v = (
+        torch.stack(list(accumulate(part, lambda old, new, b=b: (1 - b) * old + b * new)))
+        for b, part in ((beta1, _after(g.double(), beta1)), (beta2, _after(g.double() ** 2, beta2)))
+    )
+    return -lr * m / (1 - beta1**count) / ((v / (1 - beta2**count)).sqrt() + 1e-8)
+
+
+def _after(values: Tensor, beta: float) -> list[Tensor]:
+    """The first value with its weight, as the average starts from 0; the others as they are."""
+    return [beta * values[0], *values[1:]]
 
 
 RESET = Exercise(
@@ -235,7 +444,8 @@ RESET = Exercise(
     points=3,
     cases=_reset_cases,
     oracle=_reset,
-    rtol=1e-3,
+    rtol=3e-4,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "the count starts at 0 again: the reset leaves it, so that the corrections use t + k",
@@ -260,6 +470,109 @@ RESET = Exercise(
         Mistake(
             "beta1 and beta2 are exchanged",
             lambda g, t, lr, beta1, beta2: _by_averages(g, t, lr, beta2, beta1),
+        ),
+        Mistake(
+            "ε is added before the correction: correct v first, take the root, then add ε",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / ((v.sqrt() + 1e-8) / by2**0.5)
+            ),
+        ),
+        Mistake(
+            "ε is under the root: it is added to the root",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v / by2 + 1e-8).sqrt()
+            ),
+        ),
+        Mistake(
+            "ε is left out: it is 1e-8, added to the root",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v / by2).sqrt()
+            ),
+        ),
+        Mistake(
+            "only the first average is corrected: the second has its own correction",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / by1 / (v.sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "only the second average is corrected: the first has its own correction",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m / ((v / by2).sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "the count is one ahead: the first step after the reset has t + 1",
+            lambda g, t, *rest: _by_averages(g, t + 1, *rest),
+        ),
+        Mistake(
+            "the count stands still at t + 1: every step counts",
+            lambda *args: _standing(*args, count=args[1] + 1),
+        ),
+        Mistake(
+            "the count stands still at t: every step counts",
+            lambda *args: _standing(*args, count=args[1]) if args[1] > 0 else None,
+        ),
+        Mistake(
+            "the learning rate is left out",
+            lambda g, t, lr, *rest: _reset(g, t, 1.0, *rest),
+        ),
+        Mistake(
+            "the gradient itself stands where its average, m, is meant",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, 0.0, b2),
+        ),
+        Mistake(
+            "the square of the gradient itself stands where its average, v, is meant",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, b1, 0.0),
+        ),
+        Mistake(
+            "this is the sign of the gradient: no average is kept",
+            lambda g, t, lr, b1, b2: _by_averages(g, t, lr, 0.0, 0.0),
+        ),
+        Mistake(
+            "the gradients are added up without (1 − β₁)",
+            lambda g, t, lr, b1, b2: _reset(g, t, lr, b1, b2) / (1 - b1),
+        ),
+        Mistake(
+            "the squares are added up without (1 − β₂)",
+            lambda g, t, lr, b1, b2: _by_averages(
+                g,
+                t,
+                lr,
+                b1,
+                b2,
+                step=lambda m, v, by1, by2: m / by1 / ((v / (1 - b2) / by2).sqrt() + 1e-8),
+            ),
+        ),
+        Mistake(
+            "neither (1 − β₁) nor (1 − β₂) is there",
+            lambda g, t, lr, b1, b2: _by_averages(
+                g,
+                t,
+                lr,
+                b1,
+                b2,
+                step=lambda m, v, by1, by2: (
+                    m / (1 - b1) / by1 / ((v / (1 - b2) / by2).sqrt() + 1e-8)
+                ),
+            ),
+        ),
+        Mistake(
+            "β and 1 − β are exchanged in the averages: β keeps the old, 1 − β takes the new",
+            _exchanged,
+        ),
+        Mistake(
+            "the corrections multiply: the averages are divided by them",
+            lambda *args: _by_averages(
+                *args, step=lambda m, v, by1, by2: m * by1 / ((v * by2).sqrt() + 1e-8)
+            ),
+        ),
+        Mistake(
+            "all units share one v, its mean: each entry has its own",
+            lambda *args: _by_averages(
+                *args,
+                step=lambda m, v, by1, by2: m / by1 / ((v.mean() / by2).sqrt() + 1e-8),
+            ),
         ),
     ),
     hints=(

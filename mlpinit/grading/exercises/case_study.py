@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 Layers = tuple[list[Tensor], list[int], list[list[int]]]
 
 
-def _cost_cases(g: Generator) -> list[Case]:
+def _cost_cases(g: Draw) -> list[Case]:
     def weights(*shapes: tuple[int, ...]) -> list[Tensor]:
         return [torch.randn(shape, generator=g) for shape in shapes]
 
     convolutions = weights((6, 2, 3, 3), (5, 6, 3, 2), (7, 5, 1, 1))
     mixed = weights((8, 3, 5, 5), (6, 8, 3, 3), (10, 6 * 12), (4, 10))
+    places = [g.whole(n, n + 1, 2 * n) for n in (36, 20, 20)]
     return [
+        Case((weights((3, 1, 3, 1), (5, 3 * 4)), [4, 1], [[0, 2], []]), "behind a flatten"),
         Case((weights((4, 3), (2, 4)), [1, 1], [[1], []]), "two Linear layers, one dead unit"),
-        Case((weights((3, 1, 2, 2), (2, 3 * 4)), [4, 1], [[0, 2], []]), "behind a flatten"),
-        Case((convolutions, [36, 20, 20], [[5, 1, 2], [0, 3], []]), "convolutions alone"),
+        Case((convolutions, places, [[5, 1, 2], [0, 3], []]), "convolutions alone"),
         Case((mixed, [49, 12, 1, 1], [[0, 7, 3], [2, 5], [1, 4, 9], []]), "everything at once"),
         Case((weights((9, 4), (5, 9), (3, 5)), [1, 1, 1], [[], [], []]), "nothing is dead"),
     ]
@@ -92,6 +93,7 @@ COST = Exercise(
     oracle=_cost,
     rtol=0,
     atol=0,
+    rebuilt=3,
     mistakes=(
         Mistake(
             "a dead unit saves its own sums, but the next layer still reads it: its columns go too",
@@ -124,6 +126,49 @@ COST = Exercise(
         Mistake(
             "these are operations, two for each multiply-add: a multiply-add counts once",
             lambda *a: tuple(2 * n for n in _cost(*a)),
+        ),
+        Mistake(
+            "nothing is saved: the dead units are still counted",
+            lambda *a: (_cost(*a)[0],) * 2,
+        ),
+        Mistake(
+            "this is what is left alone, twice",
+            lambda *a: (_cost(*a)[1],) * 2,
+        ),
+        Mistake(
+            "the weights are counted once for each place of the first layer",
+            lambda weights, places, dead: _cost(weights, [places[0]] * len(places), dead),
+        ),
+        Mistake(
+            "all weights are multiplied by all places: each layer has places of its own",
+            lambda weights, places, dead: _cost(weights, [sum(places)] * len(places), dead),
+        ),
+        Mistake(
+            "the kernel is left out: a weight for each of its places is multiplied",
+            lambda weights, places, dead: _cost(
+                [W.flatten(2)[..., 0] if W.ndim > 2 else W for W in weights], places, dead
+            ),
+        ),
+        Mistake(
+            "additions of the biases are counted: one more for each output",
+            lambda weights, places, dead: tuple(
+                total
+                + sum(
+                    n * (len(W) - len(d) * k) for W, n, d in zip(weights, places, dead, strict=True)
+                )
+                for k, total in enumerate(_cost(weights, places, dead))
+            ),
+        ),
+        Mistake(
+            "the dead of a layer are taken from the layer's inputs: they are its outputs, and the "
+            "next layer's inputs",
+            lambda weights, places, dead: (
+                _cost(weights, places, dead)[0],
+                sum(
+                    n * W.numel() * (W.shape[1] - len(d)) // W.shape[1]
+                    for W, n, d in zip(weights, places, dead, strict=True)
+                ),
+            ),
         ),
     ),
     hints=(
@@ -177,6 +222,15 @@ def _z_and_reach(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return x @ W.double() + b.double(), 1 + x.abs().sum(1, keepdim=True)
 
 
+def _z(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    return _z_and_reach(x, W, b)[0]
+
+
+def _smallest_above(room: Tensor) -> Tensor:
+    least = torch.where(room > 0, room, torch.inf).amin(0)
+    return torch.where(least.isinf(), 0.0, least)
+
+
 def _room(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     z, reach = _z_and_reach(x, W, b)
     return z / reach
@@ -199,6 +253,7 @@ RATE = Exercise(
     points=3,
     cases=_rate_cases,
     oracle=_rate,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "this keeps the unit above 0 on every row: one row is enough to live",
@@ -234,6 +289,82 @@ RATE = Exercise(
         Mistake(
             "this is one rate for the layer, where one for every unit is asked",
             lambda x, W, b: _room(x, W, b).amax(0).clamp(min=0).amin(),
+        ),
+        Mistake(
+            "the rooms are averaged over the rows: the unit lives while one row does",
+            lambda x, W, b: _room(x, W, b).mean(0).clamp(min=0),
+        ),
+        Mistake(
+            "the reach is that of squares: 1 plus the sum of |x|",
+            lambda x, W, b: (
+                (_z(x, W, b) / (1 + x.double().square().sum(1, keepdim=True))).amax(0).clamp(min=0)
+            ),
+        ),
+        Mistake(
+            "the reach is the length of x: every weight moves by the rate, so |x| adds up",
+            lambda x, W, b: (
+                (_z(x, W, b) / (1 + x.double().norm(dim=1, keepdim=True))).amax(0).clamp(min=0)
+            ),
+        ),
+        Mistake(
+            "the reach is the length of x with a 1: every weight moves by the rate, so |x| adds up",
+            lambda x, W, b: (
+                (_z(x, W, b) / (1 + x.double().square().sum(1, keepdim=True)).sqrt())
+                .amax(0)
+                .clamp(min=0)
+            ),
+        ),
+        Mistake(
+            "the reach is the largest |x|: every weight moves, so |x| adds up",
+            lambda x, W, b: (
+                (_z(x, W, b) / (1 + x.double().abs().amax(1, keepdim=True))).amax(0).clamp(min=0)
+            ),
+        ),
+        Mistake(
+            "the reach is the mean of |x|: every weight moves, so |x| adds up",
+            lambda x, W, b: (
+                (_z(x, W, b) / (1 + x.double().abs().mean(1, keepdim=True))).amax(0).clamp(min=0)
+            ),
+        ),
+        Mistake(
+            "the reach is left out: this is the largest z",
+            lambda x, W, b: _z(x, W, b).amax(0).clamp(min=0),
+        ),
+        Mistake(
+            "the bias is left out of z",
+            lambda x, W, b: _room(x, W, 0 * b).amax(0).clamp(min=0),
+        ),
+        Mistake(
+            "|z| is taken: a row below 0 has nothing to lose",
+            lambda x, W, b: _room(x, W, b).abs().amax(0),
+        ),
+        Mistake(
+            "this multiplies by the reach: divide, a long reach needs a small rate",
+            lambda x, W, b: (_z(x, W, b) * _z_and_reach(x, W, b)[1]).amax(0).clamp(min=0),
+        ),
+        Mistake(
+            "this is one over it: the rate is room over reach",
+            lambda x, W, b: (1 / _room(x, W, b)).amax(0).clamp(min=0),
+        ),
+        Mistake(
+            "this is a rate for each row: take the largest of each unit",
+            lambda x, W, b: _room(x, W, b).amax(1).clamp(min=0),
+        ),
+        Mistake(
+            "these are the rates of every row and unit: take the largest of each unit",
+            lambda x, W, b: _room(x, W, b).clamp(min=0),
+        ),
+        Mistake(
+            "this is the smallest among the rows above 0: the unit lives while one row does",
+            lambda x, W, b: _smallest_above(_room(x, W, b)),
+        ),
+        Mistake(
+            "rooms of the rows are added up: the unit lives while one row does",
+            lambda x, W, b: _room(x, W, b).clamp(min=0).sum(0),
+        ),
+        Mistake(
+            "this is the second largest: the unit lives up to the largest",
+            lambda x, W, b: _room(x, W, b).sort(0)[0][-2].clamp(min=0),
         ),
     ),
     hints=(

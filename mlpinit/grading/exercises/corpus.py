@@ -75,6 +75,20 @@ def _first_letters(stream: list[int], block_size: int) -> tuple[Tensor, Tensor]:
     return _rows(stream, [(pad + seen[:block_size])[-block_size:] for seen in _histories(stream)])
 
 
+def _full(X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+    full = (X != 0).all(1)
+    return X[full], Y[full]
+
+
+def _letters_only(X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+    return X[Y != 0], Y[Y != 0]
+
+
+def _padded_with(pad: int, stream: list[int], block_size: int) -> tuple[Tensor, Tensor]:
+    rows = [([pad] * block_size + seen)[-block_size:] for seen in _histories(stream)]
+    return _rows(stream, rows)
+
+
 STREAM = Exercise(
     id="1.1",
     title="Examples from a stream",
@@ -111,6 +125,52 @@ STREAM = Exercise(
             "new one comes in",
             _first_letters,
         ),
+        Mistake(
+            "the targets are one place late: the target of a context is the character that comes "
+            "right after it",
+            lambda stream, n: (_stream(stream, n)[0], torch.tensor([*stream[1:], 0])),
+        ),
+        Mistake(
+            "only full contexts are here: the first letters of a word have contexts too, which "
+            "begin with boundaries",
+            lambda stream, n: _full(*_stream(stream, n)),
+        ),
+        Mistake(
+            "the context is already empty for the boundary at a word's end: that boundary is "
+            "foretold from the last letters of the word",
+            lambda stream, n: (
+                _stream(stream, n)[0] * torch.tensor(stream)[:, None].clamp(max=1),
+                torch.tensor(stream),
+            ),
+        ),
+        Mistake(
+            "the padding is the boundary's index, 0",
+            lambda stream, n: _padded_with(-1, stream, n),
+        ),
+        Mistake(
+            "the two are exchanged: contexts first, then targets",
+            lambda stream, n: _stream(stream, n)[::-1],
+        ),
+        Mistake(
+            "the targets are columns here: Y has one axis",
+            lambda stream, n: (_stream(stream, n)[0], torch.tensor(stream)[:, None]),
+        ),
+        Mistake(
+            "each row has the context of the next target: take the context down before the target "
+            "goes in",
+            lambda stream, n: (
+                torch.cat([_stream(stream, n)[0][1:], torch.zeros(1, n, dtype=torch.int64)]),
+                torch.tensor(stream),
+            ),
+        ),
+        Mistake(
+            "the boundaries are no targets here: the end of a word is to be foretold as well",
+            lambda stream, n: _letters_only(*_stream(stream, n)),
+        ),
+        Mistake(
+            "the indices are right, but X is not of whole numbers: they are to look up rows",
+            lambda stream, n: (_stream(stream, n)[0].float(), torch.tensor(stream)),
+        ),
     ),
     hints=(
         "Keep one context and go through the list: every index is a target once, also each 0.",
@@ -127,12 +187,14 @@ def _table_cases(g: Generator) -> list[Case]:
         table = torch.randint(1, most, (contexts, vocab), generator=g)
         return table * (torch.rand(contexts, vocab, generator=g) > empty)
 
+    small = counts(4, 3, 10)
+    small[:, 0] += 1  # every context was counted
     unseen = counts(7, 5, 30)
     unseen[2] = 0
     sharp, dev = counts(9, 6, 50, empty=0.5), counts(9, 6, 9)
     sharp[torch.arange(9), torch.arange(9) % 6] = 7  # no row is empty
     return [
-        Case((counts(4, 3, 10), counts(4, 3, 6), 0.5)),
+        Case((small, counts(4, 3, 6), 0.5)),
         Case((unseen, counts(7, 5, 20, empty=0.0), 0.1), "a context that was never counted"),
         Case((sharp, dev * (sharp > 0), 0.0), "no smoothing; some examples in neither table"),
         Case((counts(60, 27, 900, empty=0.2), counts(60, 27, 90), 1.0), "27 characters"),
@@ -158,6 +220,11 @@ def _shares(train: Tensor, smoothing: float, axis: int = 1) -> Tensor:
 def _score(p: Tensor, weights: Tensor) -> float:
     came = weights > 0
     return -(weights[came] * p[came].log()).sum().item() / weights.sum().item()
+
+
+def _by_contexts(p: Tensor, weights: Tensor) -> float:
+    costs = torch.where(weights > 0, -weights * p.log(), 0.0).sum(1) / weights.sum(1)
+    return costs.nanmean().item()
 
 
 TABLE = Exercise(
@@ -220,6 +287,78 @@ TABLE = Exercise(
             "0 · log 0 is NaN in floats: leave out the cells that are 0 in dev",
             lambda train, dev, a: (-dev * _shares(train, a).log()).sum().item() / dev.sum().item(),
         ),
+        Mistake(
+            "this is in tenfolds, with log10: a nat is the natural logarithm, log and not log10",
+            lambda train, dev, a: _table(train, dev, a) / math.log(10),
+        ),
+        Mistake(
+            "this is the perplexity, exp of the loss: the loss itself is asked",
+            lambda train, dev, a: math.exp(_table(train, dev, a)),
+        ),
+        Mistake(
+            "the two tables are exchanged: count on train, score on dev",
+            lambda train, dev, a: _score(_shares(dev, a), train.double()),
+        ),
+        Mistake(
+            "the smoothing is not used",
+            lambda train, dev, a: _score(_shares(train, 0.0), dev.double()),
+        ),
+        Mistake(
+            "the smoothing is added to the shares: it is added to the counts, before they are "
+            "divided",
+            lambda train, dev, a: _score(_shares(train, 0.0) + a, dev.double()) if a else None,
+        ),
+        Mistake(
+            "the smoothing goes to the cells that were never counted alone: every cell gets it",
+            lambda train, dev, a: _score(
+                _shares(torch.where(train > 0, train.double(), a), 0.0), dev.double()
+            ),
+        ),
+        Mistake(
+            "every context counted once: the mean is over the dev examples, and a common context "
+            "has more of them",
+            lambda train, dev, a: _by_contexts(_shares(train, a), dev.double()),
+        ),
+        Mistake(
+            "the sum of the costs is divided by the counts of train: divide by the number of dev "
+            "examples",
+            lambda train, dev, a: _table(train, dev, a) * (dev.sum() / train.sum()).item(),
+        ),
+        Mistake(
+            "this is the logarithm of the mean of the probabilities: take the logarithm of each, "
+            "then the mean",
+            lambda train, dev, a: -math.log((dev * _shares(train, a)).sum() / dev.sum()),
+        ),
+        Mistake(
+            "the logarithm is missing: this is the mean probability",
+            lambda train, dev, a: -((dev * _shares(train, a)).sum() / dev.sum()).item(),
+        ),
+        Mistake(
+            "the mean probability is here: the loss is the mean of −log of it",
+            lambda train, dev, a: ((dev * _shares(train, a)).sum() / dev.sum()).item(),
+        ),
+        Mistake(
+            "the sum of the costs is divided by the number of cells: divide by the number of dev "
+            "examples",
+            lambda train, dev, a: _table(train, dev, a) * (dev.sum() / (dev > 0).sum()).item(),
+        ),
+        Mistake(
+            "the sum of the costs is divided by the number of contexts: divide by the number of "
+            "dev examples",
+            lambda train, dev, a: _table(train, dev, a) * (dev.sum() / len(dev)).item(),
+        ),
+        *(
+            Mistake(
+                "a small number is added to the probabilities before the logarithm: leave out the "
+                "cells that are 0 in dev, and the others need no help",
+                lambda train, dev, a, small=small: _score(_shares(train, a) + small, dev.double()),
+            )
+            for small in (1e-2, 1e-3)
+        ),
+        Mistake(
+            "this is one cost for each context: sum them, and divide by the number of dev examples",
+            lambda train, dev, a: torch.where(dev > 0, -dev * _shares(train, a).log(), 0.0).sum(1),
+        ),
     ),
     hints=(
         "The probability of a cell is its smoothed count over the sum of its smoothed row.",
@@ -263,6 +402,11 @@ def _spread(
     return mean, variance
 
 
+def _weighed_by(v: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    mean = weights @ v.double() / weights.sum()
+    return mean, (weights @ (v - mean) ** 2 / weights.sum()).sqrt()
+
+
 def _cancelled(v: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     w = n.to(v.dtype) / n.sum()
     mean = w @ v
@@ -276,8 +420,7 @@ WEIGHTED = Exercise(
     points=2,
     cases=_weighted_cases,
     oracle=_weighted,
-    rtol=1e-3,
-    atol=2e-6,
+    atol=2e-7,
     mistakes=(
         Mistake(
             "every context counted once: the examples are what counts, so weigh each context by "
@@ -337,6 +480,77 @@ WEIGHTED = Exercise(
             "two nearly equal numbers were subtracted, the mean square and the squared mean, and "
             "float32 has no digits left: average the squared distances from the mean",
             _cancelled,
+        ),
+        Mistake(
+            "this is the standard error, over the root of the number of examples: the spread of "
+            "the examples themselves is asked",
+            lambda v, n: (_weighted(v, n)[0], _weighted(v, n)[1] / n.sum().sqrt()),
+        ),
+        Mistake(
+            "the two are the wrong way round: mean first",
+            lambda v, n: _weighted(v, n)[::-1],
+        ),
+        Mistake(
+            "the mean is weighted, but the distances are from the plain mean of the contexts",
+            lambda v, n: (
+                _weighted(v, n)[0],
+                (n.double() @ (v - v.double().mean(0)) ** 2 / n.sum()).sqrt(),
+            ),
+        ),
+        Mistake(
+            "this is the mean of the distances: square them, and take the root of their mean",
+            lambda v, n: (
+                _weighted(v, n)[0],
+                n.double() @ (v - _weighted(v, n)[0]).abs() / n.sum(),
+            ),
+        ),
+        Mistake(
+            "this corrects by the number of distinct contexts less one: divide by the number of "
+            "examples, and correct nothing",
+            lambda v, n: (
+                _weighted(v, n)[0],
+                _weighted(v, n)[1] * math.sqrt(len(n) / (len(n) - 1)),
+            ),
+        ),
+        Mistake(
+            "the counts are squared in both: a context counts as often as it occurs",
+            lambda v, n: _weighted(v, n * n) if n.max() < 100 else None,
+        ),
+        Mistake(
+            "the roots of the counts are the weights here: the counts themselves are",
+            lambda v, n: _weighed_by(v, n.double().sqrt()),
+        ),
+        Mistake(
+            "the softmax of the counts is the weights here: they are the counts over their sum",
+            lambda v, n: _weighed_by(v, n.double().softmax(0)),
+        ),
+        Mistake(
+            "the first of these are sums over the examples: divide by how many there are",
+            lambda v, n: (_weighted(v, n)[0] * n.sum(), _weighted(v, n)[1]),
+        ),
+        Mistake(
+            "the figures are over the units of each context: each unit has its own, over the "
+            "contexts",
+            lambda v, n: (v.double().mean(1), v.double().std(1, correction=0)),
+        ),
+        Mistake(
+            "this is one number for all units: each unit has its own",
+            lambda v, n: tuple(t.mean().expand(v.shape[1]) for t in _weighted(v, n)),
+        ),
+        Mistake(
+            "the sums are divided by the largest count: divide by the sum of the counts",
+            lambda v, n: (
+                n.double() @ v.double() / n.max(),
+                (n.double() @ (v - _weighted(v, n)[0]) ** 2 / n.max()).sqrt(),
+            ),
+        ),
+        Mistake(
+            "this is only the mean: the standard deviation is asked as well",
+            lambda v, n: _weighted(v, n)[0],
+        ),
+        Mistake(
+            "the standard deviation is right; the mean is not right: it is not weighted",
+            lambda v, n: (v.double().mean(0), _weighted(v, n)[1]),
         ),
     ),
     hints=(

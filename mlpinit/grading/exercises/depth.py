@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 
-def _size_cases(g: Generator) -> list[Case]:
+def _size_cases(g: Draw) -> list[Case]:
+    def case(gain: float, bias: float, slope: float, size: float, layers: int, what: str = ""):
+        gain, bias, slope, size = (g.real(v, 0.9 * v, 1.1 * v) for v in (gain, bias, slope, size))
+        return Case((gain, bias, slope, size, layers), what)
+
     return [
-        Case((1.5, 0.3, 0.2, 2.0, 4)),
-        Case((1.3, 0.5, 0.01, 0.7, 30), "the usual leak"),
-        Case((2**0.5, 0.4, 0.0, 1.0, 12), "ReLU"),
-        Case((0.6, 0.1, 0.9, 50.0, 25), "large inputs, small gain"),
-        Case((2.0, 1.5, 0.5, 0.1, 1), "one layer"),
+        case(1.5, 0.3, 0.2, 2.0, 4),
+        case(1.3, 0.5, 0.01, 0.7, 30, "the usual leak"),
+        case(2**0.5, 0.4, 0.0, 1.0, 12, "ReLU"),
+        case(0.6, 0.1, 0.9, 50.0, 25, "large inputs, small gain"),
+        case(2.0, 1.5, 0.5, 0.1, 1, "one layer"),
     ]
 
 
@@ -86,6 +91,74 @@ SIZES = Exercise(
                 [torch.tensor([m], dtype=torch.float64), _sizes(g, b, a, m, n)[:-1]]
             ),
         ),
+        Mistake(
+            "the gain is left out",
+            lambda g, b, a, m, n: _sizes(1.0, b, a, m, n),
+        ),
+        Mistake(
+            "the gain is left out after the first layer",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: _mean_square(q, a) / g**2),
+        ),
+        Mistake(
+            "the biases are counted in the first layer alone",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: _mean_square(q, a) - (b / g) ** 2),
+        ),
+        Mistake(
+            "the two sides are added before they are squared: (1 + slope²) / 2, not "
+            "((1 + slope) / 2)²",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: q * ((1 + a) / 2) ** 2),
+        ),
+        Mistake(
+            "the left side is taken away: (1 + slope²) / 2",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: q * (1 - a * a) / 2),
+        ),
+        Mistake(
+            "the left side alone is counted: z² on the right adds to it",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: q * a * a / 2),
+        ),
+        Mistake(
+            "the right side is not halved: (1 + slope²) / 2",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: q * (1 + a * a / 2)),
+        ),
+        Mistake(
+            "the activation is left out: between two layers q becomes (1 + slope²) q / 2",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: q),
+        ),
+        Mistake(
+            "the variance of the activations is carried on: their mean is not 0, and the mean "
+            "square counts",
+            lambda g, b, a, m, n: _walk(
+                g, b, m, n, lambda q: _mean_square(q, a) - q * (1 - a) ** 2 / (2 * math.pi)
+            ),
+        ),
+        Mistake(
+            "all layers get the size of the first",
+            lambda g, b, a, m, n: torch.full((n,), g * g * m + b * b, dtype=torch.float64),
+        ),
+        Mistake(
+            "every layer starts from mean_square again: it starts from the layer before",
+            lambda g, b, a, m, n: _walk(g, b, m, n, lambda q: _mean_square(m, a)),
+        ),
+        Mistake(
+            "this is the last layer's alone: all of them are asked",
+            lambda g, b, a, m, n: _sizes(g, b, a, m, n)[-1],
+        ),
+        Mistake(
+            "these are the mean squares of the activations: the variance of each z is asked",
+            lambda g, b, a, m, n: _sizes(g, b, a, m, n) * (1 + a * a) / 2,
+        ),
+        Mistake(
+            "mean_square is squared: it is one already",
+            lambda g, b, a, m, n: _sizes(g, b, a, m * m, n),
+        ),
+        Mistake(
+            "there is a layer too many",
+            lambda g, b, a, m, n: _sizes(g, b, a, m, n + 1),
+        ),
+        Mistake(
+            "there is a layer too few",
+            lambda g, b, a, m, n: _sizes(g, b, a, m, n - 1) if n > 1 else None,
+        ),
     ),
     hints=(
         "For z Gaussian with variance q, half of the mean square of z lies on either side of 0.",
@@ -124,22 +197,36 @@ def _residual(x: Tensor, U: list[Tensor], V: list[Tensor], s: float, dh: Tensor)
     return torch.stack(torch.autograd.grad(h, stream, dh.double()))
 
 
-def _residual_wrong(kind: str):
+_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "right": lambda f: 1 - f**2,
+    "twice": lambda f: 1 - torch.tanh(f) ** 2,
+    "linear": lambda f: 1 - f,
+    "relu": lambda f: (f > 0).double(),
+    "value": lambda f: f,
+}
+
+
+def _residual_wrong(kind: str) -> Callable[..., Tensor]:
+    """The pass with the mistake of that name; others in the slope are in the table above."""
+
     def wrong(x: Tensor, U: list[Tensor], V: list[Tensor], s: float, dh: Tensor) -> Tensor:
         U, V = [u.double() for u in U], [v.double() for v in V]
         h, slopes = x.double(), []
         for u, v in zip(U, V, strict=True):
             f = torch.tanh(h @ u)
-            slopes.append(1 - (torch.tanh(f) if kind == "twice" else f) ** 2)
-            h = h + s * f @ v
+            slopes.append(_SLOPES.get(kind, _SLOPES["right"])(f))
+            if kind != "still":
+                h = (0 if kind == "plain" else h) + (1 if kind == "up" else s) * f @ v
         d = dh.double()
         gradients = [d]
-        for u, v, slope in zip(U[::-1], V[::-1], slopes[::-1], strict=True):
+        order = slopes if kind == "forward" else slopes[::-1]
+        for u, v, slope in zip(U[::-1], V[::-1], order, strict=True):
             inside = d @ v.T
             if kind != "bare":
                 inside = inside * slope
-            through = (1 if kind == "scale" else s) * inside @ u.T
-            d = through if kind == "skip" else d + through
+            through = {"scale": 1, "squared": s * s, "minus": -s}.get(kind, s) * inside @ u.T
+            past = {"skip": 0 * d, "both": s * d, "top": gradients[0]}.get(kind, d)
+            d = past + through
             gradients.append(d)
         return torch.stack(gradients if kind == "order" else gradients[::-1])
 
@@ -174,6 +261,62 @@ RESIDUAL = Exercise(
         Mistake(
             "the order is last to first: gradients[0] is asked to be the one at x",
             _residual_wrong("order"),
+        ),
+        Mistake(
+            "s multiplies the way past the layer too: h goes on unchanged",
+            _residual_wrong("both"),
+        ),
+        Mistake(
+            "s comes in twice",
+            _residual_wrong("squared"),
+        ),
+        Mistake(
+            "the square is missing: the slope of tanh is 1 − tanh(z)²",
+            _residual_wrong("linear"),
+        ),
+        Mistake(
+            "the slope is that of ReLU: the branch has tanh",
+            _residual_wrong("relu"),
+        ),
+        Mistake(
+            "tanh(z) multiplies where its slope is meant",
+            _residual_wrong("value"),
+        ),
+        Mistake(
+            "the branch's share has the wrong sign: the two ways add",
+            _residual_wrong("minus"),
+        ),
+        Mistake(
+            "every layer adds to dh alone: it adds to the gradient that has come down so far",
+            _residual_wrong("top"),
+        ),
+        Mistake(
+            "the way up lacks s: every h is that of a full branch",
+            _residual_wrong("up"),
+        ),
+        Mistake(
+            "the way up lacks the sum: h + s tanh(h U) V",
+            _residual_wrong("plain"),
+        ),
+        Mistake(
+            "every slope is taken at x: each layer has its own h",
+            _residual_wrong("still"),
+        ),
+        Mistake(
+            "the slopes are met in the order of the way up: the last layer comes first",
+            _residual_wrong("forward"),
+        ),
+        Mistake(
+            "the first of them is missing, the gradient at x",
+            lambda *args: _residual(*args)[1:],
+        ),
+        Mistake(
+            "the last of them is missing: dh itself, at the end of the stream",
+            lambda *args: _residual(*args)[:-1],
+        ),
+        Mistake(
+            "this is the gradient at x alone: all of the stream's are asked",
+            lambda *args: _residual(*args)[0],
         ),
     ),
     hints=(
@@ -215,6 +358,12 @@ def _factor(x: Tensor, W: Tensor, b: Tensor, target: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if too_wide(middle) else (middle, high)
     return high
+
+
+def _factor_with(x: Tensor, W: Tensor, b: Tensor, target: float, correction: int) -> float:
+    """With variances over N − correction."""
+    n = len(x) * W.shape[1]
+    return _factor(x, W, b, target * math.sqrt((n - correction) / n))
 
 
 def _parts(x: Tensor, W: Tensor, b: Tensor) -> tuple[float, float, float]:
@@ -276,6 +425,61 @@ FACTOR = Exercise(
         Mistake(
             "this sets the mean square: a standard deviation is about the mean of all entries",
             _root_mean_square,
+        ),
+        Mistake(
+            "the variance is divided by N − 1: every variance here is a plain mean",
+            lambda x, W, b, t: _factor_with(x, W, b, t, correction=1),
+        ),
+        Mistake(
+            "target is taken for a variance: it is a standard deviation, so square it",
+            lambda x, W, b, t: _factor(x, W, b, math.sqrt(t)),
+        ),
+        Mistake(
+            "the covariance has the wrong sign",
+            lambda x, W, b, t: -_negative_root(x, W, b, t),
+        ),
+        Mistake(
+            "this is the vertex of the parabola, where the variance is smallest",
+            lambda x, W, b, t: -_parts(x, W, b)[1] / _parts(x, W, b)[0],
+        ),
+        Mistake(
+            "standard deviations are subtracted, as if x W and b added them",
+            lambda x, W, b, t: (t - _parts(x, W, b)[2] ** 0.5) / _parts(x, W, b)[0] ** 0.5,
+        ),
+        Mistake(
+            "the variance of b is added where it must be taken off",
+            lambda x, W, b, t: math.sqrt((t**2 + _parts(x, W, b)[2]) / _parts(x, W, b)[0]),
+        ),
+        Mistake(
+            "the root's 2 is missing: s = (−B ± √(B² − 4 A C)) / (2 A)",
+            lambda x, W, b, t: 2 * _factor(x, W, b, t),
+        ),
+        Mistake(
+            "the variances are taken unit by unit and averaged: the one over all entries is asked",
+            lambda x, W, b, t: t / (x.double() @ W.double() + b.double()).var(0).mean().sqrt(),
+        ),
+        Mistake(
+            "the biases are scaled too: only W is multiplied",
+            lambda x, W, b, t: t / (x.double() @ W.double() + b.double()).std(),
+        ),
+        Mistake(
+            "the biases are left out, and the variance divided by N − 1",
+            lambda x, W, b, t: t / (x.double() @ W.double()).std(),
+        ),
+        Mistake(
+            "this is the standard deviation of z as it is",
+            lambda x, W, b, t: (x.double() @ W.double() + b.double()).std(correction=0),
+        ),
+        Mistake(
+            "x and W are taken to be independent and of mean 0: measure x W",
+            lambda x, W, b, t: math.sqrt(
+                (t**2 - b.double().var(correction=0))
+                / (len(W) * x.double().square().mean() * W.double().square().mean())
+            ),
+        ),
+        Mistake(
+            "b is measured about 0 here: its variance is about its mean",
+            lambda x, W, b, t: math.sqrt((t**2 - b.double().square().mean()) / _parts(x, W, b)[0]),
         ),
     ),
     hints=(

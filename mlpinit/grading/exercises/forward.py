@@ -65,6 +65,50 @@ LOOK_UP = Exercise(
             "reshape only counts them off anew",
             lambda C, X: _look_up(C, X).transpose(0, 1).reshape(len(C), len(X), -1),
         ),
+        Mistake(
+            "the embeddings of a context are added up: put them end to end",
+            lambda C, X: C.double()[:, X].sum(2),
+        ),
+        Mistake(
+            "the embeddings of a context are averaged: put them end to end",
+            lambda C, X: C.double()[:, X].mean(2),
+        ),
+        Mistake(
+            "the embeddings still have an axis for the place in the context: join it with the next",
+            lambda C, X: C.double()[:, X],
+        ),
+        Mistake(
+            "the batch comes first here: the runs are the first axis",
+            lambda C, X: _look_up(C, X).transpose(0, 1),
+        ),
+        Mistake(
+            "the rows are one off: index 0 is the first row of the table",
+            lambda C, X: _look_up(C, (X - 1) % C.shape[1]),
+        ),
+        Mistake(
+            "the rows are one off: index 0 is the first row of the table, and not the second",
+            lambda C, X: _look_up(C, (X + 1) % C.shape[1]),
+        ),
+        Mistake(
+            "the networks are in reverse order",
+            lambda C, X: _look_up(C.flip(0), X),
+        ),
+        Mistake(
+            "the table is the mean of all networks' tables: run k looks up in C[k]",
+            lambda C, X: _look_up(C.double().mean(0).expand(C.shape), X),
+        ),
+        Mistake(
+            "only the last character is looked up, again and again",
+            lambda C, X: _look_up(C, X[:, -1:].expand_as(X)),
+        ),
+        Mistake(
+            "only the first character is looked up, again and again",
+            lambda C, X: _look_up(C, X[:, :1].expand_as(X)),
+        ),
+        Mistake(
+            "this is for the first network alone",
+            lambda C, X: _look_up(C, X)[0],
+        ),
     ),
     hints=(
         "For one network it is `C[X]`, of shape (batch, block_size, n_embd), with the last two "
@@ -133,6 +177,34 @@ MERGE = Exercise(
             "the first bias was bent on its way: here no tanh stands between the layers",
             lambda b1, W2, b2: W2 @ torch.tanh(b1) + b2,
         ),
+        Mistake(
+            "the two are the wrong way round: W first, then b",
+            lambda *args: _merge(*args)[::-1],
+        ),
+        _merge_mistake("the second bias is added twice", lambda b1, W2, b2: W2 @ b1 + 2 * b2),
+        _merge_mistake("the second bias is subtracted", lambda b1, W2, b2: W2 @ b1 - b2),
+        _merge_mistake(
+            "the first bias was bent on its way: here no ReLU stands between the layers",
+            lambda b1, W2, b2: W2 @ torch.relu(b1) + b2,
+        ),
+        _merge_mistake(
+            "the second layer's weights multiply the second bias too: it comes after them",
+            lambda b1, W2, b2: W2 @ b1 * b2,
+        ),
+        Mistake(
+            "the bias is right; the weights are averaged where the product is meant",
+            lambda W1, b1, W2, b2: (W2.double() @ W1.double() / len(W1), _merge(W1, b1, W2, b2)[1]),
+        ),
+        Mistake(
+            "this is in the layout of x @ W, it is the transpose of what is wanted: PyTorch holds "
+            "(fan_out, fan_in)",
+            lambda W1, b1, W2, b2: (_merge(W1, b1, W2, b2)[0].T, _merge(W1, b1, W2, b2)[1]),
+        ),
+        _merge_mistake(
+            "this sums each row of the second weights: the first bias has a number for each hidden "
+            "unit",
+            lambda b1, W2, b2: W2.sum(1) * b1.mean() + b2,
+        ),
     ),
     hints=(
         "Write both layers in PyTorch's layout: a = W1 x + b1, and z = W2 a + b2, for one x as a "
@@ -176,7 +248,7 @@ def _scale(x: Tensor, target_std: float, sigma_b: float) -> float:
 
 
 def _scale_mistake(says: str, wrong: Callable[[Tensor, float, float], Tensor]) -> Mistake:
-    return Mistake(says, lambda x, t, s: wrong(x.double(), t, s).item())
+    return Mistake(says, lambda x, t, s: wrong(x.double(), t, s))
 
 
 SCALE = Exercise(
@@ -254,6 +326,55 @@ SCALE = Exercise(
                 (" (each column by its mean)", lambda x: x.var(0, correction=0).mean()),
             )
         ),
+        _scale_mistake(
+            "the number of examples stands where the fan-in is meant: each example sums over its "
+            "inputs",
+            lambda x, t, s: ((t**2 - s**2) / (len(x) * (x**2).mean())).sqrt(),
+        ),
+        _scale_mistake(
+            "target_std is taken for a variance: it is a standard deviation, so square it",
+            lambda x, t, s: ((t - s**2) / (x**2).sum(1).mean()).sqrt(),
+        ),
+        _scale_mistake(
+            "sigma_b is taken for a variance: it is a standard deviation, so square it",
+            lambda x, t, s: ((t**2 - s) / (x**2).sum(1).mean()).sqrt(),
+        ),
+        _scale_mistake(
+            "the inputs are taken to have a mean square of 1: measure it",
+            lambda x, t, s: torch.tensor(((t**2 - s**2) / x.shape[1]) ** 0.5),
+        ),
+        _scale_mistake(
+            "the largest example is taken: average over the batch",
+            lambda x, t, s: ((t**2 - s**2) / (x**2).sum(1).max()).sqrt(),
+        ),
+        _scale_mistake(
+            "the first example alone is used: average over the batch",
+            lambda x, t, s: ((t**2 - s**2) / (x**2).sum(1)[0]).sqrt(),
+        ),
+        _scale_mistake(
+            "the median of the examples is taken: average over the batch",
+            lambda x, t, s: ((t**2 - s**2) / (x**2).sum(1).median()).sqrt(),
+        ),
+        _scale_mistake(
+            "this is the inverse: large inputs need small weights",
+            lambda x, t, s: ((x**2).sum(1).mean() / (t**2 - s**2)).sqrt(),
+        ),
+        _scale_mistake(
+            "the mean of x is squared: square first, then average",
+            lambda x, t, s: ((t**2 - s**2) / (x.shape[1] * x.mean() ** 2)).sqrt(),
+        ),
+        _scale_mistake(
+            "the sum of an example's inputs is squared: square each, then sum",
+            lambda x, t, s: ((t**2 - s**2) / (x.sum(1) ** 2).mean()).sqrt(),
+        ),
+        _scale_mistake(
+            "this is one scale for each example: average the sums of squares over the batch",
+            lambda x, t, s: ((t**2 - s**2) / (x**2).sum(1)).sqrt(),
+        ),
+        _scale_mistake(
+            "this is twice the scale",
+            lambda x, t, s: 2 * ((t**2 - s**2) / (x**2).sum(1).mean()).sqrt(),
+        ),
     ),
     hints=(
         "Start from the variance of a pre-activation for one example and average it over the "
@@ -303,6 +424,8 @@ def _variant(
     hidden_bias: bool = True,
     output_bias: bool = True,
     bends: Callable[[int, int], bool] = lambda layer, last: layer < last,
+    bend: Callable[[Tensor], Tensor] = torch.tanh,
+    outside: bool = False,
 ) -> Callable[..., Tensor]:
     """The forward pass with something left out; `bends` says after which layers tanh comes."""
 
@@ -310,13 +433,31 @@ def _variant(
         x, last = C.double()[X].flatten(1), len(W) - 1
         for layer, (weight, bias) in enumerate(zip(W, b, strict=True)):
             x = x @ weight.double()
-            if output_bias if layer == last else hidden_bias:
+            late = outside and layer < last
+            if (output_bias if layer == last else hidden_bias) and not late:
                 x = x + bias.double()
             if bends(layer, last):
-                x = torch.tanh(x)
+                x = bend(x)
+            if late:
+                x = x + bias.double()
         return x
 
     return run
+
+
+def _crossed(C: Tensor, W: list[Tensor], b: list[Tensor], X: Tensor) -> Tensor:
+    order = torch.arange(len(W[0])).view(X.shape[1], -1).T.flatten()
+    return _logits(C, [_placed(W[0], order), *W[1:]], b, X)
+
+
+def _placed(W: Tensor, order: Tensor) -> Tensor:
+    return torch.empty_like(W).index_copy_(0, order, W)
+
+
+def _skipped(C: Tensor, W: list[Tensor], b: list[Tensor], X: Tensor, layer: int) -> Tensor | None:
+    if len(W) < 3 or W[layer].shape[0] != W[-1].shape[0]:
+        return None
+    return _logits(C, [*W[:layer], W[-1]], [*b[:layer], b[-1]], X)
 
 
 def _first_only(C: Tensor, W: list[Tensor], b: list[Tensor], X: Tensor) -> Tensor | None:
@@ -373,6 +514,55 @@ LOGITS = Exercise(
         Mistake(
             "the characters are the wrong way round: the oldest comes first, as in X",
             lambda C, W, b, X: _logits(C, W, b, X.flip(1)),
+        ),
+        Mistake(
+            "the activation is ReLU: this network has tanh",
+            _variant(bend=torch.relu),
+        ),
+        Mistake(
+            "the activation is the logistic function: this network has tanh",
+            _variant(bend=torch.sigmoid),
+        ),
+        Mistake(
+            "the bias is added after tanh: the activation is of x @ W + b",
+            _variant(outside=True),
+        ),
+        Mistake(
+            "tanh is applied to the embeddings as well: it follows the hidden layers",
+            lambda C, *rest: _logits(torch.tanh(C.double()), *rest),
+        ),
+        Mistake(
+            "the embeddings are the wrong way round inside: all numbers of the first character "
+            "come first",
+            _crossed,
+        ),
+        Mistake(
+            "the last hidden layer is skipped",
+            lambda C, W, b, X: _skipped(C, W, b, X, -2),
+        ),
+        Mistake(
+            "the first bias is missing",
+            lambda C, W, b, X: _logits(C, W, [0 * b[0], *b[1:]], X),
+        ),
+        Mistake(
+            "the biases are subtracted: a layer adds its bias",
+            lambda C, W, b, X: _logits(C, W, [-c for c in b], X),
+        ),
+        Mistake(
+            "the rows are one off: index 0 is the first row of the table",
+            lambda C, W, b, X: _logits(C, W, b, (X - 1) % len(C)),
+        ),
+        Mistake(
+            "the logits are summed to 0 in each row: return them as they are",
+            lambda *args: _logits(*args) - _logits(*args).mean(1, keepdim=True),
+        ),
+        Mistake(
+            "the largest logit is taken off in each row: return them as they are",
+            lambda *args: _logits(*args) - _logits(*args).amax(1, keepdim=True),
+        ),
+        Mistake(
+            "these are the characters with the largest logits: the logits themselves are asked",
+            lambda *args: _logits(*args).argmax(1),
         ),
     ),
     hints=(

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
@@ -20,13 +20,17 @@ def _normal_mean(f: Callable[[Tensor], Tensor], std: float) -> float:
     return torch.trapezoid(density * f(std * z), z).item()
 
 
-def _bound_cases(g: Generator) -> list[Case]:
+def _bound_cases(g: Draw) -> list[Case]:
+    def case(shape: list[int], gain: float, what: str = "") -> Case:
+        outputs, inputs = (g.whole(n, n + 1, 2 * n) for n in shape[:2])
+        return Case(([outputs, inputs, *shape[2:]], g.real(gain, 0.7 * gain, 1.3 * gain)), what)
+
     return [
-        Case(([200, 30], 5 / 3)),
-        Case(([64, 3, 5, 5], math.sqrt(2)), "a convolution over images"),
-        Case(([8, 16, 3], 1.0), "a convolution over a sequence"),
-        Case(([10, 784], 0.5), "many more inputs than outputs"),
-        Case(([4, 2, 3, 5, 7], 1.5), "three kernel axes, of three lengths"),
+        case([200, 30], 5 / 3),
+        case([64, 3, 5, 5], math.sqrt(2), "a convolution over images"),
+        case([8, 16, 3], 1.0, "a convolution over a sequence"),
+        case([10, 784], 0.5, "many more inputs than outputs"),
+        case([4, 2, 3, 5, 7], 1.5, "three kernel axes, of three lengths"),
     ]
 
 
@@ -81,6 +85,58 @@ BOUND = Exercise(
                 gain,
             ),
         ),
+        Mistake(
+            "the gain is squared: it multiplies the standard deviation once",
+            lambda shape, gain: _bound(shape, gain) * gain,
+        ),
+        Mistake(
+            "the root of the gain is taken: it multiplies the standard deviation",
+            lambda shape, gain: _bound(shape, gain) / math.sqrt(gain),
+        ),
+        Mistake(
+            "the gain is left out",
+            lambda shape, gain: _bound(shape, 1.0),
+        ),
+        Mistake(
+            "3 stands without its root: the half-width is √3 standard deviations",
+            lambda shape, gain: _bound(shape, gain) * math.sqrt(3),
+        ),
+        Mistake(
+            "√6 is for a fan of inputs and outputs together: for the fan-in alone it is √3",
+            lambda shape, gain: _bound(shape, gain) * math.sqrt(2),
+        ),
+        Mistake(
+            "√12 belongs to the width of the range, from −a to a",
+            lambda shape, gain: gain / math.sqrt(12 * math.prod(shape[1:])),
+        ),
+        Mistake(
+            "this is a²: the bound is its root",
+            lambda shape, gain: _bound(shape, gain) ** 2,
+        ),
+        Mistake(
+            "the axes are added up: an output sums over all places of all channels, their product",
+            lambda shape, gain: _bound_of(sum(shape[1:]), gain),
+        ),
+        Mistake(
+            "only the last axis is counted",
+            lambda shape, gain: _bound_of(shape[-1], gain),
+        ),
+        Mistake(
+            "the first axis alone is counted, and it is the outputs",
+            lambda shape, gain: _bound_of(shape[0], gain),
+        ),
+        Mistake(
+            "inputs and outputs are added: asked is the fan-in alone",
+            lambda shape, gain: _bound_of((shape[0] + shape[1]) * math.prod(shape[2:]), gain),
+        ),
+        Mistake(
+            "the gain divides: it multiplies the standard deviation",
+            lambda shape, gain: _bound_of(math.prod(shape[1:]), 1 / gain),
+        ),
+        Mistake(
+            "this multiplies by the root of the fan-in: more inputs need smaller weights",
+            lambda shape, gain: gain * math.sqrt(3 * math.prod(shape[1:])),
+        ),
     ),
     hints=(
         "Which axes does one output of the layer sum over? Their lengths multiplied are the "
@@ -92,13 +148,16 @@ BOUND = Exercise(
 )
 
 
-def _stretched_cases(g: Generator) -> list[Case]:
+def _stretched_cases(g: Draw) -> list[Case]:
+    def case(a: float, b: float, q: float, what: str) -> Case:
+        return Case(tuple(g.real(v, 0.8 * v, 1.2 * v) for v in (a, b, q)), what)
+
     return [
-        Case((1.7159, 2 / 3, 1.0), "the stretched tanh of LeCun and others"),
-        Case((2.0, 0.3, 4.0), "wide pre-activations"),
-        Case((0.5, 3.0, 0.25), "steep and low"),
-        Case((1.2, 0.8, 30.0), "saturated"),
-        Case((0.7, 1.9, 1e-4), "tiny pre-activations"),
+        case(1.7159, 2 / 3, 1.0, "the stretched tanh of LeCun and others"),
+        case(2.0, 0.3, 4.0, "wide pre-activations"),
+        case(0.5, 3.0, 0.25, "steep and low"),
+        case(1.2, 0.8, 30.0, "saturated"),
+        case(0.7, 1.9, 1e-4, "tiny pre-activations"),
     ]
 
 
@@ -176,6 +235,71 @@ STRETCHED = Exercise(
             "this is for pre-activations of variance 1: here they have variance q",
             lambda a, b, q: _stretched(a, b, 1.0),
         ),
+        Mistake(
+            "the backward gain is right; forward the mean of f is squared: square f, then average",
+            lambda a, b, q: (
+                math.sqrt(q) / (a * _normal_mean(lambda z: torch.tanh(z).abs(), b * math.sqrt(q))),
+                _stretched(a, b, q)[1],
+            ),
+        ),
+        Mistake(
+            "the forward gain is right; backward the mean of the slope stands where that of its "
+            "square is meant",
+            lambda a, b, q: (
+                _stretched(a, b, q)[0],
+                1 / (a * b * _normal_mean(lambda z: torch.cosh(z) ** -2, b * math.sqrt(q))),
+            ),
+        ),
+        Mistake(
+            "the forward gain is right; backward the slope is not squared under the root",
+            lambda a, b, q: (
+                _stretched(a, b, q)[0],
+                (a * b * _normal_mean(lambda z: torch.cosh(z) ** -2, b * math.sqrt(q))) ** -0.5,
+            ),
+        ),
+        Mistake(
+            "the forward gain is right; of the slope's factor a the backward gain knows nothing",
+            lambda a, b, q: (_stretched(a, b, q)[0], _stretched(a, b, q)[1] * a),
+        ),
+        Mistake(
+            "the backward gain is right; the factor a is left out of f",
+            lambda a, b, q: (_stretched(a, b, q)[0] * a, _stretched(a, b, q)[1]),
+        ),
+        Mistake(
+            "b is left out: the tanh is of b z, and so is its slope",
+            lambda a, b, q: (_stretched(a, 1.0, q)[0], _stretched(a, 1.0, q)[1]),
+        ),
+        Mistake(
+            "b is left out of the tanh",
+            lambda a, b, q: (_stretched(a, 1.0, q)[0], _stretched(a, 1.0, q)[1] / b),
+        ),
+        Mistake(
+            "the slope is taken at 0 alone, a b: average it over the Gaussian",
+            lambda a, b, q: (_stretched(a, b, q)[0], 1 / (a * b)),
+        ),
+        Mistake(
+            "the backward gain has √q in it too: the gradient is to keep its own size",
+            lambda a, b, q: (_stretched(a, b, q)[0], _stretched(a, b, q)[1] * math.sqrt(q)),
+        ),
+        Mistake(
+            "f is taken at one standard deviation alone: average over the Gaussian",
+            lambda a, b, q: (
+                math.sqrt(q) / (a * math.tanh(b * math.sqrt(q))),
+                math.cosh(b * math.sqrt(q)) ** 2 / (a * b),
+            ),
+        ),
+        Mistake(
+            "forward q stands where √q is meant: a gain multiplies a standard deviation",
+            lambda a, b, q: (_stretched(a, b, q)[0] * math.sqrt(q), _stretched(a, b, q)[1]),
+        ),
+        Mistake(
+            "these are for a plain tanh",
+            lambda a, b, q: _stretched(1.0, 1.0, q),
+        ),
+        Mistake(
+            "both gains are the forward one: the backward one is about the slope",
+            lambda a, b, q: (_stretched(a, b, q)[0],) * 2,
+        ),
     ),
     hints=(
         "Set q' = q in the equation of the forward variance, and δ' as large as δ in that of the "
@@ -192,13 +316,18 @@ STRETCHED = Exercise(
 Parts = list[tuple[int, str, float]]
 
 
-def _mixed_cases(g: Generator) -> list[Case]:
+def _mixed_cases(g: Draw) -> list[Case]:
+    def case(parts: Parts, target_std: float, sigma_b: float, what: str = "") -> Case:
+        parts = [(g.whole(n, n, 2 * n), kind, g.real(q, 0.8 * q, 1.2 * q)) for n, kind, q in parts]
+        target_std, sigma_b = (g.real(v, 0.9 * v, 1.1 * v) for v in (target_std, sigma_b))
+        return Case((parts, target_std, sigma_b), what)
+
     return [
-        Case(([(4, "linear", 1.0), (6, "tanh", 2.0)], 1.0, 0.5)),
-        Case(([(30, "linear", 1.5), (200, "tanh", 2.5), (50, "relu", 0.8)], 1.5, 0.3)),
-        Case(([(70, "relu", 4.0), (3, "linear", 9.0)], 3.0, 2.0), "large biases"),
-        Case(([(500, "tanh", 30.0), (20, "tanh", 0.01)], 0.7, 0.1), "wide and narrow"),
-        Case(([(11, "relu", 0.2)], 0.5, 0.2), "one kind alone"),
+        case([(4, "linear", 1.2), (6, "tanh", 2.0)], 1.0, 0.5),
+        case([(30, "linear", 1.5), (200, "tanh", 2.5), (50, "relu", 0.8)], 1.5, 0.3),
+        case([(70, "relu", 4.0), (3, "linear", 9.0)], 3.0, 2.0, "large biases"),
+        case([(500, "tanh", 30.0), (20, "tanh", 0.01)], 0.7, 0.1, "wide and narrow"),
+        case([(11, "relu", 0.2)], 0.5, 0.2, "one kind alone"),
     ]
 
 
@@ -284,6 +413,84 @@ MIXED = Exercise(
         Mistake(
             "this is σ_W squared",
             lambda *args: _mixed(*args) ** 2,
+        ),
+        Mistake(
+            "the variance of the biases was added where it must be taken off",
+            lambda parts, t, s: _mixed(parts, math.hypot(t, s), 0.0),
+        ),
+        Mistake(
+            "target_std is taken for a variance: it is a standard deviation, so square it",
+            lambda parts, t, s: _mixed(parts, math.sqrt(t - s * s), 0.0),
+        ),
+        Mistake(
+            "sigma_b is taken for a variance: it is a standard deviation, so square it",
+            lambda parts, t, s: _mixed(parts, math.sqrt(t * t - s), 0.0),
+        ),
+        Mistake(
+            "the counts are left out: every input adds its own",
+            lambda parts, t, s: _scale_for(sum(_mean_square(k, q) for _, k, q in parts), t, s),
+        ),
+        Mistake(
+            "only the inputs are counted, as if each had a mean square of 1",
+            _with_sizes(lambda kind, q: 1.0),
+        ),
+        Mistake(
+            "relu is taken to halve q once more: half of the Gaussian keeps its squares, q / 2",
+            _with_sizes(lambda kind, q: q / 4 if kind == "relu" else _mean_square(kind, q)),
+        ),
+        Mistake(
+            "relu is taken to pass on all of q: half of the Gaussian is cut off",
+            _with_sizes(lambda kind, q: q if kind == "relu" else _mean_square(kind, q)),
+        ),
+        Mistake(
+            "tanh is taken to pass on all of q: average tanh² over the Gaussian",
+            _with_sizes(lambda kind, q: q if kind == "tanh" else _mean_square(kind, q)),
+        ),
+        Mistake(
+            "tanh is taken to be ±1: average tanh² over the Gaussian",
+            _with_sizes(lambda kind, q: 1.0 if kind == "tanh" else _mean_square(kind, q)),
+        ),
+        Mistake(
+            "for tanh this averages |tanh| and squares: square first, then average",
+            _with_sizes(
+                lambda kind, q: (
+                    _normal_mean(lambda z: torch.tanh(z).abs(), math.sqrt(q)) ** 2
+                    if kind == "tanh"
+                    else _mean_square(kind, q)
+                )
+            ),
+        ),
+        Mistake(
+            "sizes are added where their squares are meant: variances add",
+            _with_sizes(lambda kind, q: math.sqrt(_mean_square(kind, q))),
+        ),
+        Mistake(
+            "every group's scale is found for itself and averaged: one sum has one scale",
+            lambda parts, t, s: (
+                sum(_mixed([part], t, s) for part in parts) / len(parts) if len(parts) > 1 else None
+            ),
+        ),
+        Mistake(
+            "the gains of the kinds are averaged: every input adds its own mean square",
+            lambda parts, t, s: (
+                _scale_for(sum(n for n, _, _ in parts), t, s)
+                * sum(n / math.sqrt(_mean_square(k, q)) for n, k, q in parts)
+                / sum(n for n, _, _ in parts)
+                if len(parts) > 1
+                else None
+            ),
+        ),
+        Mistake(
+            "only the first group is counted",
+            lambda parts, t, s: _mixed(parts[:1], t, s) if len(parts) > 1 else None,
+        ),
+        Mistake(
+            "only the last group is counted",
+            lambda parts, t, s: _mixed(parts[-1:], t, s) if len(parts) > 1 else None,
+        ),
+        Mistake(
+            "the sum of mean squares stands without its root",
+            lambda parts, t, s: _mixed(parts, t, s) ** 2 / math.sqrt(t * t - s * s),
         ),
     ),
     hints=(

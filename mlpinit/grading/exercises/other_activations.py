@@ -19,11 +19,13 @@ def _elu_cases(g: Generator) -> list[Case]:
         return Case((spread * z, dh, alpha), what)
 
     far = torch.tensor([[-1000.0, -90.0, -5.0], [0.5, 90.0, 1000.0]])
+    at_zero = torch.tensor([[0.0, -1.0, 2.0, 0.0], [1.0, 0.0, -0.5, -0.0]])
     return [
         case(2, 3, 1.5, 1.0),
         case(9, 4, 0.3, 2.0, what="a small alpha"),
         Case((far, torch.randn(2, 3, generator=g), 2.0), "far out"),
         case(5, 7, 1.0, 1.0, what="alpha 1, float64", dtype=F64),
+        Case((at_zero, torch.randn(2, 4, generator=g), 0.25), "entries at 0"),
     ]
 
 
@@ -77,6 +79,70 @@ ELU = Exercise(
             "exp(z) overflows for large z, and 0 · ∞ is NaN: let exp see only z at or below 0",
             lambda z, dh, alpha: dh * ((z > 0) + (z <= 0) * alpha * torch.exp(z)),
         ),
+        _elu_mistake(
+            "z = 0 belongs to the left side: h is z where z is above 0 alone",
+            lambda z, alpha: torch.where(z >= 0, 1.0, alpha * torch.exp(z)),
+        ),
+        _elu_mistake(
+            "the exponent has the wrong sign: on the left the slope is alpha · e^z, and fades",
+            lambda z, alpha: torch.where(z > 0, 1.0, alpha * torch.exp(-z)),
+        ),
+        _elu_mistake(
+            "on the left this is h itself, alpha (e^z − 1): the slope is alpha · e^z",
+            lambda z, alpha: torch.where(z > 0, 1.0, functional.elu(z, alpha)),
+        ),
+        _elu_mistake(
+            "this multiplies by h where its slope is meant",
+            functional.elu,
+        ),
+        _elu_mistake(
+            "alpha is on both sides: for z > 0 the slope is 1",
+            lambda z, alpha: torch.where(z > 0, alpha, alpha * torch.exp(z)),
+        ),
+        _elu_mistake(
+            "alpha is on the wrong side: it belongs to z < 0",
+            lambda z, alpha: torch.where(z > 0, alpha, torch.exp(z)),
+        ),
+        _elu_mistake(
+            "z is taken for h: on the left the slope is h + alpha, with h = alpha (e^z − 1)",
+            lambda z, alpha: torch.where(z > 0, 1.0, z + alpha),
+        ),
+        _elu_mistake(
+            "the two sides changed places",
+            lambda z, alpha: torch.where(z <= 0, 1.0, alpha * torch.exp(z)),
+        ),
+        _elu_mistake(
+            "alpha is added to e^z: it multiplies",
+            lambda z, alpha: torch.where(z > 0, 1.0, alpha + torch.exp(z)),
+        ),
+        _elu_mistake(
+            "alpha is in the exponent: it multiplies e^z",
+            lambda z, alpha: torch.where(z > 0, 1.0, alpha * torch.exp(alpha * z)),
+        ),
+        _elu_mistake(
+            "alpha comes in twice",
+            lambda z, alpha: torch.where(z > 0, 1.0, alpha**2 * torch.exp(z)),
+        ),
+        Mistake(
+            "the left side is not multiplied by dh",
+            lambda z, dh, alpha: torch.where(
+                z > 0, dh.double(), alpha * torch.exp(z.double().clamp(max=0))
+            ),
+        ),
+        Mistake(
+            "dh is added to the slope: the chain rule multiplies",
+            lambda z, dh, alpha: dh.double() + _elu(z, torch.ones_like(dh), alpha),
+        ),
+        Mistake(
+            "dh goes through unchanged: multiply it by the slope",
+            lambda z, dh, alpha: dh.double(),
+        ),
+        Mistake(
+            "the sign of dh decides here: that of z does",
+            lambda z, dh, alpha: (
+                dh.double() * torch.where(dh > 0, 1.0, alpha * torch.exp(z.double().clamp(max=0)))
+            ),
+        ),
     ),
     hints=(
         "The chain rule: dz = dh · f'(z), entry by entry, with a slope for each side of 0.",
@@ -92,19 +158,33 @@ def _kill_cases(g: Generator) -> list[Case]:
         x = torch.randn(n, fan_in, generator=g, dtype=dtype)
         W = torch.randn(fan_in, units, generator=g, dtype=dtype)
         b = torch.randn(units, generator=g, dtype=dtype).abs()
-        middle = int((x @ W[:, j]).argsort()[n // 2])
-        x[[0, middle]] = x[[middle, 0]]  # the first row decides nothing
+        order = (x @ W[:, j]).argsort().tolist()
+        first, last = order.pop(n // 2 + 1), order.pop(1)  # these two decide nothing
+        x = x[[first, *order, last]]
         b[(j + 1) % units] = -50.0  # one that is dead already
         return Case((x, W, b, j, margin), what)
+
+    def whole(margin: float, what: str) -> Case:
+        """Exact: of the other units one just reaches 0, one passes it, one never comes near."""
+        x = torch.randint(-2, 3, (7, 3), generator=g).float()
+        W = torch.randint(-2, 3, (3, 6), generator=g).float()
+        W[:, 3] = 2 * W[:, 1]  # the unit to kill; its new bias would kill others too
+        beyond = torch.tensor([0.0, 0.5, 1.0, 2.0, 0.0, -8.0])
+        return Case((x, W, beyond - (x @ W).amax(0), 3, margin), what)
 
     negative = case(12, 6, 5, 2, 0.25, what="x · w_j is negative on every row")
     negative.args[0].abs_()
     negative.args[1][:, 2].abs_().neg_()
+    low = case(8, 3, 6, 4, 0.75, what="the old b_j is lower than it need be")
+    low.args[2][4] = -60.0
     return [
         case(5, 2, 4, 1, 0.5),
         case(300, 10, 7, 4, 0.1, what="300 contexts"),
         negative,
         case(25, 3, 8, 7, 2.0, what="float64", dtype=F64),
+        whole(0.5, "whole numbers: a unit that just reaches 0, one that just passes it"),
+        whole(0.0, "the same without a margin: the unit itself just reaches 0"),
+        low,
     ]
 
 
@@ -212,6 +292,80 @@ KILL = Exercise(
             "the bias is right, but the mask leaves the biases out",
             lambda z, b, after, right: (z <= 0).all(0),
         ),
+        _mask_mistake(
+            "a unit whose z just reaches 0 is dead as well: it passes nothing on at 0",
+            lambda z, b, after, right: (z + after < 0).all(0),
+        ),
+        _kill_mistake(
+            "the margin is counted twice",
+            lambda r, b, margin: -r.max() - 2 * margin,
+        ),
+        _kill_mistake(
+            "this takes the median over the rows: half of them still fire",
+            lambda r, b, margin: -r.median() - margin,
+        ),
+        _kill_mistake(
+            "only the last row is looked at: dead means dead on every row",
+            lambda r, b, margin: -r[-1] - margin,
+        ),
+        _kill_mistake(
+            "the old b_j is kept where it is low enough: it is replaced, by the largest that does",
+            lambda r, b, margin: torch.minimum(b, -r.max() - margin),
+        ),
+        _kill_mistake(
+            "this is −margin, without what x · w_j reaches",
+            lambda r, b, margin: torch.tensor(-margin),
+        ),
+        Mistake(
+            "the largest z of all units is taken: only that of unit j matters",
+            lambda x, W, b, j, margin: _with_bias(
+                -float((x.double() @ W.double()).max()) - margin, x, W, b, j
+            ),
+        ),
+        Mistake(
+            "the bias is right, but the mask asks for the margin of every unit: dead is at most 0",
+            lambda x, W, b, j, margin: (
+                _kill(x, W, b, j, margin)[0],
+                (
+                    x.double() @ W.double()
+                    + b.double().index_fill(0, torch.tensor(j), _kill(x, W, b, j, margin)[0])
+                    <= -margin
+                ).all(0),
+            ),
+        ),
+        _mask_mistake(
+            "the bias is right, but every unit got it: only b_j is replaced",
+            lambda z, b, after, right: (z + after[(after != b).nonzero()[0]] <= 0).all(0),
+        ),
+        Mistake(
+            "the bias is right, but the mask marks unit j alone: others are dead too",
+            lambda x, W, b, j, margin: (
+                _kill(x, W, b, j, margin)[0],
+                torch.arange(len(b)) == j,
+            ),
+        ),
+        _mask_mistake(
+            "the bias is right, but the mask looks at the mean over the rows: dead means dead on "
+            "every row",
+            lambda z, b, after, right: (z + after).mean(0) <= 0,
+        ),
+        _mask_mistake(
+            "the bias is right, but the mask has a number for each row: units are columns",
+            lambda z, b, after, right: (z + after <= 0).all(1),
+        ),
+        _mask_mistake(
+            "the bias is right, but the mask has the numbers of the units: a truth value for each"
+            " is asked",
+            lambda z, b, after, right: right.nonzero().flatten(),
+        ),
+        _mask_mistake(
+            "the bias is right, but the mask is that of tanh's saturation: a ReLU is dead at 0",
+            lambda z, b, after, right: ((z + after).tanh().abs() > 0.99).all(0),
+        ),
+        Mistake(
+            "this is the mask alone: the bias comes first",
+            lambda *args: _kill(*args)[1],
+        ),
     ),
     hints=(
         "z_j = x · w_j + b_j must be at most −margin on every row. Which row is the hardest?",
@@ -308,6 +462,58 @@ DORMANCY = Exercise(
             "the sign of h is dropped before the mean is taken off: a unit that flips between "
             "1 and −1 is not stuck",
             lambda rows, h: _over_mean((h.abs() - h.abs().mean(0)).abs().mean(0)),
+        ),
+        _dormancy_mistake(
+            "the median is taken off where the mean is asked",
+            lambda rows, h: _over_mean((h - h.quantile(0.5, 0)).abs().mean(0)),
+        ),
+        _dormancy_mistake(
+            "this is the variance, where the mean of |h − mean| is asked",
+            lambda rows, h: _over_mean(h.var(0, correction=0)),
+        ),
+        _dormancy_mistake(
+            "this divides by the layer's largest, where its mean is meant",
+            lambda rows, h: (h - h.mean(0)).abs().mean(0) / (h - h.mean(0)).abs().mean(0).max(),
+        ),
+        _dormancy_mistake(
+            "this takes the largest |h − mean|, where its mean is asked",
+            lambda rows, h: _over_mean((h - h.mean(0)).abs().amax(0)),
+        ),
+        _dormancy_mistake(
+            "this is the range of h, where the mean of |h − mean| is asked",
+            lambda rows, h: _over_mean(h.amax(0) - h.amin(0)),
+        ),
+        _dormancy_mistake(
+            "this divides by the mean of |h|, where that of |h − mean| is meant",
+            lambda rows, h: (h - h.mean(0)).abs().mean(0) / h.abs().mean(),
+        ),
+        _dormancy_mistake(
+            "each unit is divided by its own mean of |h|: the layer's mean of |h − mean| is meant",
+            lambda rows, h: (h - h.mean(0)).abs().mean(0) / h.abs().mean(0),
+        ),
+        _dormancy_mistake(
+            "this is the size of the mean, |mean h|: take the mean of |h − mean|",
+            lambda rows, h: _over_mean(h.mean(0).abs()),
+        ),
+        _dormancy_mistake(
+            "this is the score without the subtraction, and every row counts once",
+            lambda rows, h: _over_mean(rows.abs().mean(0)),
+        ),
+        _dormancy_mistake(
+            "this is the standard deviation, and every row counts once",
+            lambda rows, h: _over_mean(rows.std(0)),
+        ),
+        _dormancy_mistake(
+            "the layer's mean is that of the plain rows: the counts belong in all means",
+            lambda rows, h: (h - h.mean(0)).abs().mean(0) / (rows - rows.mean(0)).abs().mean(),
+        ),
+        _dormancy_mistake(
+            "these are the units below the mean: the scores themselves are asked",
+            lambda rows, h: _over_mean((h - h.mean(0)).abs().mean(0)) < 1,
+        ),
+        _dormancy_mistake(
+            "the signs cancel: take |h − mean| before its mean",
+            lambda rows, h: (h - h.mean(0)).mean(0),
         ),
     ),
     hints=(

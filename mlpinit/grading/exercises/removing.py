@@ -11,12 +11,13 @@ __all__ = ["EXERCISES"]
 
 
 def _speed_cases(g: Generator) -> list[Case]:
+    few = torch.tensor([1.0, -1.0, -1.0, 0.5])
     stuck = torch.ones(100)
     stuck[::3] = -1.0
     mixed = 2 * torch.randn(7, generator=g)
     return [
-        Case((torch.tensor([1.0, -1.0, 0.5]), "sgd"), "two stuck tanh units, and one at 0.5"),
-        Case((torch.tensor([1.0, -1.0, 0.5]), "sign"), "the same under signs"),
+        Case((few, "sgd"), "three stuck tanh units, and one at 0.5"),
+        Case((few.clone(), "sign"), "the same under signs"),
         Case((stuck, "sgd"), "a hundred"),
         Case((torch.zeros(5), "sgd"), "five dead ReLUs"),
         Case((torch.cat([mixed, torch.zeros(2)]), "sign"), "any constants"),
@@ -71,6 +72,58 @@ SPEED = Exercise(
             "c² holds for plain gradients; the sign of a gradient does not know its size: |c|",
             _of("sign", lambda c: 1.0 + float((c**2).sum())),
         ),
+        Mistake(
+            "the constants are averaged: every unit adds its own",
+            lambda c, rule: 1.0 + float((c**2 if rule == "sgd" else c.abs()).double().mean()),
+        ),
+        Mistake(
+            "the sum is squared: every unit adds the square of its own",
+            _of("sgd", lambda c: 1.0 + float(c.sum() ** 2)),
+        ),
+        Mistake(
+            "the signs cancel: under signs every unit adds |c|, not |Σ c|",
+            _of("sign", lambda c: 1.0 + float(c.sum().abs())),
+        ),
+        Mistake(
+            "the signs of the constants are added up: a unit adds |c|",
+            _of("sign", lambda c: 1.0 + float(c.sign().sum())),
+        ),
+        Mistake(
+            "the root is taken of the sum of squares: the squares themselves add up",
+            _of("sgd", lambda c: 1.0 + float(c.norm())),
+        ),
+        Mistake(
+            "the bias is left out, and the units are counted",
+            lambda c, rule: float(len(c)),
+        ),
+        Mistake(
+            "only the largest unit is counted",
+            lambda c, rule: 1.0 + float((c**2 if rule == "sgd" else c.abs()).double().max()),
+        ),
+        Mistake(
+            "the factors multiply here: every unit adds to the speed",
+            lambda c, rule: float((1 + (c**2 if rule == "sgd" else c.abs()).double()).prod()),
+        ),
+        Mistake(
+            "this is 1, the speed of b2 alone: the rows of the stuck units move with it",
+            lambda c, rule: 1.0,
+        ),
+        Mistake(
+            "what the units add is taken away",
+            lambda c, rule: 2.0 - _speed(c, rule),
+        ),
+        Mistake(
+            "the two rules are exchanged",
+            lambda c, rule: _speed(c, "sign" if rule == "sgd" else "sgd"),
+        ),
+        Mistake(
+            "only units stuck at 1 or −1 are counted",
+            lambda c, rule: 1.0 + float((c.abs() == 1).sum()),
+        ),
+        Mistake(
+            "only positive constants are counted",
+            lambda c, rule: _speed(c.clamp(min=0), rule),
+        ),
     ),
     hints=(
         "Write down what one step does to B = b2 + Σ c_j W2[j], term by term.",
@@ -90,7 +143,7 @@ def _channel_cases(g: Generator) -> list[Case]:
         return Case((W, b, dead, constants, size), what)
 
     return [
-        case(2, 3, 2, [1]),
+        case(2, 4, 2, [0, 2]),
         case(3, 5, 4, [4, 0], "dead channels out of order"),
         case(4, 6, 1, [2, 3], "one place a channel"),
         case(5, 4, 9, [3, 1, 0], "one channel left"),
@@ -182,6 +235,82 @@ CHANNELS = Exercise(
             "what the channels added is subtracted from the bias: it must be added",
             _with_bias(lambda b, blocks, c: b - blocks.sum(2) @ c),
         ),
+        Mistake(
+            "only the last place of each channel is folded: its constant enters at every place",
+            _with_bias(lambda b, blocks, c: b + blocks[..., -1] @ c),
+        ),
+        Mistake(
+            "the old bias is lost: add to it",
+            _with_bias(lambda b, blocks, c: blocks.sum(2) @ c),
+        ),
+        Mistake(
+            "the constants are added without their columns",
+            _with_bias(lambda b, blocks, c: b + c.sum()),
+        ),
+        Mistake(
+            "every output gets the same number: each has weights of its own",
+            _with_bias(lambda b, blocks, c: b + (blocks.sum(2) @ c).sum()),
+        ),
+        Mistake(
+            "every output gets the same number, a mean: each has weights of its own",
+            _with_bias(lambda b, blocks, c: b + (blocks.sum(2) @ c).mean()),
+        ),
+        Mistake(
+            "only the first dead channel is folded",
+            _with_bias(lambda b, blocks, c: b + blocks[:, 0].sum(1) * c[0]),
+        ),
+        Mistake(
+            "only the last dead channel is folded",
+            _with_bias(lambda b, blocks, c: b + blocks[:, -1].sum(1) * c[-1]),
+        ),
+        Mistake(
+            "the constants are multiplied by the number of places once more",
+            _with_bias(lambda b, blocks, c: b + blocks.sum(2) @ c * blocks.shape[2]),
+        ),
+        Mistake(
+            "the sizes of the constants are used: they keep their signs",
+            _with_bias(lambda b, blocks, c: b + blocks.sum(2) @ c.abs()),
+        ),
+        Mistake(
+            "one column goes for each dead channel: a channel is a block of columns",
+            lambda W, b, dead, constants, size: (
+                _fold(W, b, dead, constants, 1) if size > 1 else None
+            ),
+        ),
+        Mistake(
+            "the columns of the dead channels are set to 0: they are to go",
+            lambda W, b, dead, constants, size: (
+                W.double().index_fill(
+                    1,
+                    torch.tensor(
+                        [k for ks in _columns(W, dead, size)[1].values() for k in ks]
+                    ).long(),
+                    0.0,
+                ),
+                _fold(W, b, dead, constants, size)[1],
+            ),
+        ),
+        Mistake(
+            "the columns of the dead channels are still in W",
+            lambda W, b, dead, constants, size: (
+                W.double(),
+                _fold(W, b, dead, constants, size)[1],
+            ),
+        ),
+        Mistake(
+            "the columns of the dead channels are kept, and the others are gone",
+            lambda W, b, dead, constants, size: (
+                W.double().view(len(W), -1, size)[:, dead].flatten(1),
+                _fold(W, b, dead, constants, size)[1],
+            ),
+        ),
+        Mistake(
+            "the blocks still have an axis of their own: join it with the next",
+            lambda W, b, dead, constants, size: (
+                _fold(W, b, dead, constants, size)[0].view(len(W), -1, size),
+                _fold(W, b, dead, constants, size)[1],
+            ),
+        ),
     ),
     hints=(
         "Flattened, channel c fills the columns from c · size up to (c + 1) · size.",
@@ -207,6 +336,8 @@ def _twin_cases(g: Generator) -> list[Case]:
     traps[5, 3] += 0.25  # a twin but for one row
     traps[:, 5] = traps[:, 2].flip(0)  # the same numbers on other rows
     traps[:, 6] = -traps[:, 5]
+    traps[:, 4] = traps[:, 1]
+    traps[:2, 4] += torch.tensor([0.125, -0.125])  # the same mean
     stuck = draw(10, 6)
     stuck[:, 1], stuck[:, 2], stuck[:, 5] = 1.0, -1.0, -1.0
     return [
@@ -224,7 +355,8 @@ def _merge(h: Tensor, W2: Tensor, *, signs=(1, -1), weight=lambda sign: sign, sa
     h, W2 = h.double(), W2.double()
     home: list[tuple[int, int]] = []  # of each unit: its first twin and the sign
     for j in range(h.shape[1]):
-        twins = [(i, s) for i in range(j) for s in signs if same(h[:, j], s * h[:, i])]
+        kept = [i for i in range(j) if home[i][0] == i]
+        twins = [(i, s) for i in kept for s in signs if same(h[:, j], s * h[:, i])]
         home.append(twins[0] if twins else (j, 1))
     keep = torch.tensor([i == j for j, (i, _) in enumerate(home)])
     merged = torch.zeros_like(W2)
@@ -240,6 +372,19 @@ def _right_merge(h: Tensor, W2: Tensor) -> tuple:
 def _last(h: Tensor, W2: Tensor) -> tuple:
     keep, merged = _merge(h.flip(1), W2.flip(0))
     return keep.flip(0), merged.flip(0)
+
+
+def _averaged(h: Tensor, W2: Tensor) -> tuple:
+    """Each row of the merged layer over the number of twins that it stands for."""
+    keep, merged = _merge(h, W2)
+    _, many = _merge(h, torch.ones(len(W2), 1), weight=lambda sign: 1)
+    return keep, merged / many
+
+
+def _in_place(keep: Tensor, merged: Tensor) -> Tensor:
+    full = torch.zeros(len(keep), merged.shape[1], dtype=merged.dtype)
+    full[keep] = merged
+    return full
 
 
 def _close_means(x: Tensor, y: Tensor) -> bool:
@@ -272,12 +417,68 @@ TWINS = Exercise(
             _last,
         ),
         Mistake(
+            "units that say the same on other rows are merged: twins agree row by row",
+            lambda h, W2: _merge(h, W2, same=lambda x, y: bool((x.sort()[0] == y.sort()[0]).all())),
+        ),
+        Mistake(
+            "units that are near each other are merged: twins agree on every row",
+            lambda h, W2: _merge(h, W2, same=lambda x, y: bool((x - y).abs().mean() < 0.05)),
+        ),
+        Mistake(
+            "the first row alone is compared: twins agree on every row",
+            lambda h, W2: _merge(h, W2, same=lambda x, y: bool(x[0] == y[0])),
+        ),
+        Mistake(
             "the units are compared by their means: twins agree on every row",
             lambda h, W2: _merge(h, W2, same=_close_means),
         ),
         Mistake(
             "one row in common makes no twins: they agree on every row",
             lambda h, W2: _merge(h, W2, same=lambda x, y: bool((x == y).any())),
+        ),
+        Mistake(
+            "the rows of twins are averaged: both add to every logit",
+            _averaged,
+        ),
+        Mistake(
+            "a twin of the same sign is subtracted: it says the same, so its row is added",
+            lambda h, W2: _merge(h, W2, weight=lambda sign: -1),
+        ),
+        Mistake(
+            "the signs of the two kinds of twins are exchanged",
+            lambda h, W2: _merge(h, W2, weight=lambda sign: -sign),
+        ),
+        Mistake(
+            "only units of the other sign are merged: equal ones are twins too",
+            lambda h, W2: _merge(h, W2, signs=(-1,)),
+        ),
+        Mistake(
+            "only stuck units are merged: any two units that agree on every row are twins",
+            lambda h, W2: _merge(
+                h, W2, same=lambda x, y: bool((x == y).all() and (x == x[0]).all())
+            ),
+        ),
+        Mistake(
+            "units that vary together are merged: twins agree on every row, to the last digit",
+            lambda h, W2: _merge(
+                h, W2, same=lambda x, y: bool(torch.corrcoef(torch.stack([x, y]))[0, 1] > 0.95)
+            ),
+        ),
+        Mistake(
+            "the rows of the twins still stand in W2: only those of the mask are asked",
+            lambda h, W2: (_merge(h, W2)[0], _in_place(*_merge(h, W2))),
+        ),
+        Mistake(
+            "the mask is right; the rows are those of W2 as it came, in full",
+            lambda h, W2: (_merge(h, W2)[0], W2.double()),
+        ),
+        Mistake(
+            "the mask marks the units that go: those that stay are asked",
+            lambda h, W2: (~_merge(h, W2)[0], _merge(h, W2)[1]),
+        ),
+        Mistake(
+            "the mask is a list of numbers: one truth value a unit is asked",
+            lambda h, W2: (_merge(h, W2)[0].nonzero().flatten(), _merge(h, W2)[1]),
         ),
     ),
     hints=(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
+
+
+def _some_zeros(z: Tensor) -> Tensor:
+    """The entries that are near 0 set to 0, and the others kept well away from it."""
+    return torch.where(z.abs() < 0.4, 0.0, z)
 
 
 def _fraction_cases(g: Generator) -> list[Case]:
@@ -20,6 +25,7 @@ def _fraction_cases(g: Generator) -> list[Case]:
         Case((5 * torch.randn(32, 20, generator=g), 0.97), "another cut"),
         Case((2 * torch.randn(7, 40, generator=g, dtype=torch.float64), 0.5), "float64, a low cut"),
         Case((30 * torch.randn(11, 6, generator=g), 0.999), "many entries at ±1"),
+        Case((_some_zeros(torch.randn(9, 5, generator=g)), 0.0), "a cut of 0, and entries at 0"),
     ]
 
 
@@ -42,6 +48,7 @@ FRACTIONS = Exercise(
     points=1,
     cases=_fraction_cases,
     oracle=_fractions,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
@@ -67,6 +74,38 @@ FRACTIONS = Exercise(
             "this cuts the slope, 1 − h² < 1 − cut: |h| > cut is 1 − h² < 1 − cut²",
             lambda z, cut: _fractions_of(1 - torch.tanh(z.double()) ** 2 < 1 - cut),
         ),
+        Mistake(
+            "an entry at the cut itself is not beyond it: |h| > cut",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()).abs() >= cut),
+        ),
+        Mistake(
+            "these are the entries near −1 alone: take |h|",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()) < -cut),
+        ),
+        Mistake(
+            "these are means of |h|: count the entries beyond the cut",
+            lambda z, cut: _fractions_of(torch.tanh(z.double()).abs()),
+        ),
+        Mistake(
+            "the slope is compared with the cut, 1 − h² < cut: it is meant for |h|",
+            lambda z, cut: _fractions_of(1 - torch.tanh(z.double()) ** 2 < cut),
+        ),
+        Mistake(
+            "the logistic function stands where tanh is meant",
+            lambda z, cut: _fractions_of(torch.sigmoid(z.double()) > cut),
+        ),
+        Mistake(
+            "this is one number for the whole map: each unit and each example has its own",
+            lambda z, cut: _fractions(z, cut)[0].mean(),
+        ),
+        Mistake(
+            "this asks for any saturated entry: the part of them is asked",
+            lambda z, cut: tuple((f > 0).double() for f in _fractions(z, cut)),
+        ),
+        Mistake(
+            "both are divided by the number of examples: an example's entries are its units",
+            lambda z, cut: (_fractions(z, cut)[0], _fractions(z, cut)[1] * z.shape[1] / len(z)),
+        ),
     ),
     hints=(
         "Make the mask of the saturated entries first, in the shape of z.",
@@ -78,8 +117,11 @@ FRACTIONS = Exercise(
 )
 
 
-def _designed(sizes: tuple[int, ...], g: Generator, dtype: torch.dtype) -> list[Tensor]:
-    """Batches whose units are each a trap: saturated always, in one batch, on most rows, once."""
+def _designed(sizes: tuple[int, ...], short: float, g: Draw, dtype: torch.dtype) -> list[Tensor]:
+    """Batches whose units are each a trap: saturated always, in one batch, on most rows, once.
+
+    `short` is a z that falls just short of the cut.
+    """
     live = lambda n: 1.5 * torch.rand(n, generator=g, dtype=dtype) - 0.75  # noqa: E731
     far = lambda n: 4 + 3 * torch.rand(n, generator=g, dtype=dtype)  # noqa: E731
     batches = []
@@ -87,17 +129,17 @@ def _designed(sizes: tuple[int, ...], g: Generator, dtype: torch.dtype) -> list[
         flips = torch.ones(n, dtype=dtype)
         flips[::2] = -1
         most, once = far(n), live(n)
-        most[i % n] = 0.25
-        if i == 0:
-            once[1] = -5.5
+        most[i % n] = short
+        once[1] = -5.5
         first = far(n) if i == 0 else live(n)
         last = -far(n) if i == len(sizes) - 1 else live(n)
         columns = (first, far(n), flips * far(n), most, live(n), last, -far(n), once)
         batches.append(torch.stack(columns, 1))
-    return batches
+    turn = g.whole(0, 1, len(columns) - 1)
+    return [batch.roll(turn, 1) for batch in batches]
 
 
-def _always_cases(g: Generator) -> list[Case]:
+def _always_cases(g: Draw) -> list[Case]:
     rates = torch.linspace(0.5, 1, 30)
     loose = [
         (3 - 6 * (torch.rand(n, 30, generator=g) < 0.5)) * (torch.rand(n, 30, generator=g) < rates)
@@ -105,11 +147,17 @@ def _always_cases(g: Generator) -> list[Case]:
     ]
     least = torch.tensor([0.4, 1.2, 1.9, 2.0, 3.0]).repeat(6)  # artanh(0.97) is 2.09
     near = [least + 2 * torch.rand(n, 30, generator=g) for n in (6, 4)]
+    at_zero = [torch.zeros(n, 5) for n in (2, 3)]  # the last unit is 0 on every row
+    for batch in at_zero:
+        batch[:, :4] = 0.5 + torch.rand(len(batch), 4, generator=g)
+    at_zero[1][:, 1] *= -1
+    at_zero[0][1, 2] = at_zero[1][0, 3] = 0.0
     return [
-        Case((_designed((4, 3), g, torch.float32), 0.99)),
-        Case((_designed((5, 9, 2, 6), g, torch.float64), 0.97), "four batches"),
+        Case((_designed((4, 3), 2.3, g, torch.float32), 0.99)),
+        Case((_designed((5, 9, 2, 6), 1.9, g, torch.float64), 0.97), "four batches"),
         Case((loose, 0.99), "many units"),
         Case((near, 0.97), "near the cut"),
+        Case((at_zero, 0.0), "a cut of 0, and entries at 0"),
     ]
 
 
@@ -134,6 +182,14 @@ ALWAYS = Exercise(
     cases=_always_cases,
     oracle=_always,
     mistakes=(
+        Mistake(
+            "the fraction of white rows is compared with the cut: every row is asked",
+            lambda batches, cut: _white(batches, cut).double().mean(0) > cut,
+        ),
+        Mistake(
+            "a unit must stay at one end here: one that goes from −1 to 1 is as saturated",
+            lambda batches, cut: (_h(batches) > cut).all(0) | (_h(batches) < -cut).all(0),
+        ),
         Mistake(
             "this is (any) where (all) is asked: one saturated row does not make a unit dead, one "
             "live row makes it live",
@@ -178,6 +234,40 @@ ALWAYS = Exercise(
             "the cut is set to z, the pre-activation: it is meant for |h|, and h = tanh(z)",
             lambda batches, cut: (torch.cat(batches).abs() > cut).all(0),
         ),
+        Mistake(
+            "an entry at the cut itself is not beyond it: |h| > cut",
+            lambda batches, cut: (_h(batches).abs() >= cut).all(0),
+        ),
+        Mistake(
+            "these are the units near −1 alone: those near 1 are as saturated, take |h|",
+            lambda batches, cut: (_h(batches) < -cut).all(0),
+        ),
+        Mistake(
+            "this asks along the units of each row: ask along the rows of each unit",
+            lambda batches, cut: _white(batches, cut).all(1),
+        ),
+        Mistake(
+            "these are the fractions of white rows: a mask is asked, of those that have all",
+            lambda batches, cut: _white(batches, cut).double().mean(0),
+        ),
+        Mistake(
+            "these are the numbers of the units: a mask is asked, true for each of them",
+            lambda batches, cut: _white(batches, cut).all(0).nonzero().flatten(),
+        ),
+        Mistake(
+            "one mask for each batch: a unit must be white in all of them",
+            lambda batches, cut: torch.stack([_white([b], cut).all(0) for b in batches]),
+        ),
+        Mistake(
+            "the means of the batches are compared with the cut: every row is asked",
+            lambda batches, cut: (torch.stack([_h([b]).abs().mean(0) for b in batches]) > cut).all(
+                0
+            ),
+        ),
+        Mistake(
+            "this takes the smallest h, not the smallest |h|, and its size",
+            lambda batches, cut: _h(batches).amin(0).abs() > cut,
+        ),
     ),
     hints=(
         "One live entry anywhere acquits a unit: that is (all) over the rows and the batches.",
@@ -189,27 +279,36 @@ ALWAYS = Exercise(
 )
 
 
-def _convict_cases(g: Generator) -> list[Case]:
+def _convict_cases(g: Draw) -> list[Case]:
+    def case(p: float, confidence: float, what: str = "") -> Case:
+        doubt = 1 - confidence
+        surer = g.real(confidence, 1 - 1.1 * doubt, 1 - 0.9 * doubt)
+        return Case((g.real(p, 0.85 * p, 1.15 * p), surer), what)
+
     return [
-        Case((0.2, 0.99)),
-        Case((0.1, 0.95), "the rule of three's own level"),
-        Case((0.05, 0.9)),
-        Case((1e-5, 0.999), "a live rate of one in 100,000"),
-        Case((0.6, 0.5), "one row is enough"),
+        case(0.003, 0.98),
+        case(0.2, 0.99),
+        case(0.1, 0.95, "the rule of three's own level"),
+        case(0.05, 0.9),
+        case(1e-5, 0.999, "a live rate of one in 100,000"),
+        case(0.6, 0.5, "one row is enough"),
         Case((round(0.2 + 0.1 * torch.rand((), generator=g).item(), 4), 0.9)),
+        Case((0.5, 0.875), "the probability is met exactly"),
+        Case((0.5, 0.5), "it is met exactly by one row"),
     ]
 
 
 def _convict(p: float, confidence: float) -> int:
-    """By bisection, in 28 decimal digits."""
-    dead, doubt = 1 - Decimal(p), 1 - Decimal(confidence)
-    low, high = 0, 1  # (low) rows are too few, (high) are enough
-    while dead**high > doubt:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if dead**middle > doubt else (low, middle)
-    return high
+    """By bisection, in 120 decimal digits: what is met exactly is seen to be."""
+    with localcontext(prec=120):
+        dead, doubt = 1 - Decimal(p), 1 - Decimal(confidence)
+        low, high = 0, 1  # (low) rows are too few, (high) are enough
+        while dead**high > doubt:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if dead**middle > doubt else (low, middle)
+        return high
 
 
 CONVICT = Exercise(
@@ -244,6 +343,47 @@ CONVICT = Exercise(
             "this takes p for −log(1 − p), which holds for a small p only: (1 − p)ⁿ has an exact "
             "logarithm",
             lambda p, c: math.ceil(-math.log(1 - c) / p),
+        ),
+        *(
+            Mistake(
+                f"n is a whole number, rounded up{how}",
+                lambda p, c, form=form: form(math.log(1 - c) / math.log(1 - p)),
+            )
+            for how, form in (
+                (": this is the quotient of the logarithms itself", float),
+                (", and returned as one: int(…)", lambda n: float(math.ceil(n))),
+                (": this is rounded to the nearest", lambda n: float(round(n))),
+            )
+        ),
+        Mistake(
+            "this is 1/p, the rows until a live one is to be expected: the doubt must come down to "
+            "1 − confidence",
+            lambda p, c: math.ceil(1 / p),
+        ),
+        Mistake(
+            "this is confidence / p: probabilities of rows multiply",
+            lambda p, c: math.ceil(c / p),
+        ),
+        Mistake(
+            "this is for a doubt that is halved, as with two tails: there is one",
+            lambda p, c: math.ceil(math.log((1 - c) / 2) / math.log(1 - p)),
+        ),
+        Mistake(
+            "p and the confidence changed places",
+            lambda p, c: math.ceil(math.log(1 - p) / math.log(1 - c)),
+        ),
+        Mistake(
+            "p and the confidence changed places, and neither is taken from 1",
+            lambda p, c: math.ceil(math.log(p) / math.log(c)),
+        ),
+        Mistake(
+            "the doubt is spread over the rows: (1 − p)ⁿ falls faster than 1/n",
+            lambda p, c: math.ceil(1 / (p * (1 - c))),
+        ),
+        Mistake(
+            "neither is taken from 1: n dead rows in a row have the probability (1 − p)ⁿ, and at "
+            "most 1 − confidence is asked",
+            lambda p, c: math.ceil(math.log(c) / math.log(p)),
         ),
     ),
     hints=(
@@ -342,6 +482,45 @@ FOLD = Exercise(
         Mistake(
             "the live units stand in reverse: their order in W2 is asked, for W1 has it too",
             lambda *args: (_fold(*args)[0].flip(0), _fold(*args)[1]),
+        ),
+        Mistake(
+            "the rows of the stuck units are kept, and those of the live ones are gone",
+            lambda W2, b2, stuck, means: (W2[stuck].double(), _fold(W2, b2, stuck, means)[1]),
+        ),
+        Mistake(
+            "the rows of the stuck units are kept and folded: mask and means changed sides",
+            lambda W2, b2, stuck, means: _fold(W2, b2, ~stuck, means),
+        ),
+        Mistake(
+            "the rows of the stuck units are set to 0: they are to go",
+            lambda W2, b2, stuck, means: (
+                W2.double() * ~stuck[:, None],
+                _fold(W2, b2, stuck, means)[1],
+            ),
+        ),
+        Mistake(
+            "the rows of the stuck units still stand in W2",
+            lambda W2, b2, stuck, means: (W2.double(), _fold(W2, b2, stuck, means)[1]),
+        ),
+        Mistake(
+            "only the first stuck unit is folded",
+            _keeping(lambda W2, b2, stuck, means: b2 + (means[:, None] * W2)[stuck][0]),
+        ),
+        Mistake(
+            "only the last stuck unit is folded: add to the bias, one after the other",
+            _keeping(lambda W2, b2, stuck, means: b2 + (means[:, None] * W2)[stuck][-1]),
+        ),
+        Mistake(
+            "the bias is multiplied by the number of stuck units: it was there once",
+            _keeping(lambda W2, b2, stuck, means: stuck.sum() * b2 + means[stuck] @ W2[stuck]),
+        ),
+        Mistake(
+            "the values are added without their rows: each is multiplied by its row of W2",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[stuck].sum()),
+        ),
+        Mistake(
+            "tanh is applied once more to what the stuck units answer",
+            _keeping(lambda W2, b2, stuck, means: b2 + means[stuck].tanh() @ W2[stuck]),
         ),
     ),
     hints=(

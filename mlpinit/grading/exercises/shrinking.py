@@ -7,20 +7,24 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
 F32, F64 = torch.float32, torch.float64
 
 
-def _share_cases(g: Generator) -> list[Case]:
+def _share_cases(g: Draw) -> list[Case]:
+    def case(fan_in: int, w: float, b: float, mean_square: float, cut: float, what: str = ""):
+        w, b, mean_square = (g.real(v, 0.9 * v, 1.1 * v) for v in (w, b, mean_square))
+        return Case((g.whole(fan_in, fan_in, fan_in + 3), w, b, mean_square, cut), what)
+
     return [
-        Case((30, 0.2, 0.5, 1.3, 0.99)),
-        Case((784, 0.05, 0.3, 0.1, 0.97), "many small inputs"),
-        Case((3, 1.0, 2.0, 4.0, 0.9), "few large inputs, large biases"),
-        Case((100, 0.06, 0.02, 2.5, 0.999), "a small share"),
-        Case((64, 5.0, 1.0, 7.0, 0.5), "nearly all"),
+        case(30, 0.2, 0.5, 1.3, 0.99),
+        case(784, 0.05, 0.3, 0.1, 0.97, "many small inputs"),
+        case(3, 1.0, 2.0, 4.0, 0.9, "few large inputs, large biases"),
+        case(100, 0.06, 0.02, 2.5, 0.999, "a small share"),
+        case(64, 5.0, 1.0, 7.0, 0.5, "nearly all"),
     ]
 
 
@@ -81,6 +85,69 @@ SHARE = Exercise(
         Mistake(
             "this is the share within the cut, the black cells",
             lambda *args: 1 - _share(*args),
+        ),
+        Mistake(
+            "weight_std is not squared: of independent terms the variances add",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut), math.sqrt(n * m * w + b * b)),
+        ),
+        Mistake(
+            "bias_std is not squared: of independent terms the variances add",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut), math.sqrt(n * m * w * w + b)),
+        ),
+        Mistake(
+            "neither standard deviation is squared: of independent terms the variances add",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut), math.sqrt(n * m * w + b)),
+        ),
+        Mistake(
+            "fan_in is left out: so many terms are added",
+            lambda n, w, b, m, cut: _share(1, w, b, m, cut),
+        ),
+        Mistake(
+            "there is a bias for every input here: each unit has one",
+            lambda n, w, b, m, cut: _share(n, w, math.sqrt(n) * b, m, cut),
+        ),
+        Mistake(
+            "the sum is divided by fan_in: a unit adds its terms up",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut), math.hypot(w * math.sqrt(m / n), b)),
+        ),
+        Mistake(
+            "√2 is missing: a Gaussian lies beyond ±a with probability erfc(a / (std · √2))",
+            lambda *args: math.erfc(math.atanh(args[4]) / _std(*args[:4])),
+        ),
+        Mistake(
+            "√2 is missing, and one tail: the probability is erfc(a / (std · √2))",
+            lambda *args: math.erfc(math.atanh(args[4]) / _std(*args[:4])) / 2,
+        ),
+        Mistake(
+            "this has erf where erfc is meant, and no √2",
+            lambda *args: math.erf(math.atanh(args[4]) / _std(*args[:4])),
+        ),
+        Mistake(
+            "tanh of the cut is taken: |h| > cut is |z| > atanh(cut)",
+            lambda n, w, b, m, cut: _beyond(math.tanh(cut), _std(n, w, b, m)),
+        ),
+        Mistake(
+            "z is taken to be standard: divide by its standard deviation",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut), 1.0),
+        ),
+        Mistake(
+            "this multiplies by the standard deviation: the cut is measured in its units, divide",
+            lambda n, w, b, m, cut: _beyond(math.atanh(cut) * _std(n, w, b, m), 1.0),
+        ),
+        Mistake(
+            "this is all but one tail, the part below the cut",
+            lambda *args: 1 - _share(*args) / 2,
+        ),
+        Mistake(
+            "this is the height of the Gaussian at the cut: its area beyond is asked",
+            lambda *args: (
+                math.exp(-((math.atanh(args[4]) / _std(*args[:4])) ** 2) / 2)
+                / (_std(*args[:4]) * math.sqrt(2 * math.pi))
+            ),
+        ),
+        Mistake(
+            "this is the logistic cut, log(cut / (1 − cut)): tanh's inverse is atanh",
+            lambda n, w, b, m, cut: _beyond(math.log(cut / (1 - cut)), _std(n, w, b, m)),
         ),
     ),
     hints=(
@@ -237,6 +304,67 @@ LIMIT = Exercise(
         _limit_mistake(
             "b2 is left out of the bias",
             lambda W1, b1, W2, b2, W, b: (W, b - b2),
+        ),
+        _limit_mistake(
+            "b1 itself stands for tanh(b1) in both",
+            lambda W1, b1, W2, b2, W, b: ((W1 * (1 - b1**2)) @ W2, b1 @ W2 + b2),
+        ),
+        _limit_mistake(
+            "the bias is right; the slope is 1 − tanh(b1)²: its square is missing",
+            lambda W1, b1, W2, b2, W, b: ((W1 * (1 - b1.tanh())) @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; the matrix has tanh(b1) where the slope is meant",
+            lambda W1, b1, W2, b2, W, b: ((W1 * b1.tanh()) @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; the matrix has tanh(b1)² where 1 − tanh(b1)² is meant",
+            lambda W1, b1, W2, b2, W, b: ((W1 * b1.tanh() ** 2) @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; the matrix has 1 + tanh(b1)² where 1 − tanh(b1)² is meant",
+            lambda W1, b1, W2, b2, W, b: ((W1 * (1 + b1.tanh() ** 2)) @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; tanh is applied twice in the slope",
+            lambda W1, b1, W2, b2, W, b: ((W1 * (1 - b1.tanh().tanh() ** 2)) @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; tanh is taken of the weights: their products with x are small, not "
+            "they",
+            lambda W1, b1, W2, b2, W, b: (W1.tanh() @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; the matrix is tanh(W1 + b1) @ W2: the slope of tanh at b1 is meant",
+            lambda W1, b1, W2, b2, W, b: ((W1 + b1).tanh() @ W2, b),
+        ),
+        _limit_mistake(
+            "the bias is right; the slope is averaged over the units: each has its own",
+            lambda W1, b1, W2, b2, W, b: ((1 - b1.tanh() ** 2).mean() * W1 @ W2, b),
+        ),
+        _limit_mistake(
+            "the matrix is right; the bias has the slope where the answer, tanh(b1), is meant",
+            lambda W1, b1, W2, b2, W, b: (W, (1 - b1.tanh() ** 2) @ W2 + b2),
+        ),
+        _limit_mistake(
+            "the matrix is right; the slope is in the bias too: tanh(b1) is answered whole",
+            lambda W1, b1, W2, b2, W, b: (W, (b1.tanh() * (1 - b1.tanh() ** 2)) @ W2 + b2),
+        ),
+        _limit_mistake(
+            "the matrix is right; the bias takes tanh last: it is tanh(b1) @ W2 + b2",
+            lambda W1, b1, W2, b2, W, b: (W, (b1 @ W2 + b2).tanh()),
+        ),
+        _limit_mistake(
+            "the matrix is right; tanh is applied twice in the bias",
+            lambda W1, b1, W2, b2, W, b: (W, b1.tanh().tanh() @ W2 + b2),
+        ),
+        _limit_mistake(
+            "the matrix is right; b2 is subtracted",
+            lambda W1, b1, W2, b2, W, b: (W, b - 2 * b2),
+        ),
+        _limit_mistake(
+            "the slope is missing from the matrix, and b2 from the bias",
+            lambda W1, b1, W2, b2, W, b: (W1 @ W2, b1.tanh() @ W2),
         ),
     ),
     hints=(

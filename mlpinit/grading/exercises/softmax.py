@@ -29,6 +29,8 @@ def _log_cases(g: Generator) -> list[Case]:
         Case((torch.randn(7, 2, generator=g) - 1000, 0), "all near −1,000"),
         Case((far, 1), "one row far below the other"),
         Case((forbidden, 1), "with logits of −∞"),
+        Case((torch.randn(2, 5, 3, 2, generator=g), -2), "four axes, counted from the end"),
+        Case((torch.randn(4, 3, 2, 5, generator=g), -1), "four axes, the last"),
     ]
 
 
@@ -104,6 +106,67 @@ LOG_SOFTMAX = Exercise(
             "one maximum serves the whole tensor, and a slice far below it becomes 0/0: each slice "
             "along the axis needs its own",
             lambda o, axis: ((o - o.max()).exp() / (o - o.max()).exp().sum(axis, True)).log(),
+        ),
+        Mistake(
+            "the sign of the axis is lost: −1 is the last axis, −2 the one before it",
+            lambda o, axis: _log_softmax(o, abs(axis)),
+        ),
+        Mistake(
+            "only the largest logit is taken away: take the logarithm of the sum of exp",
+            lambda o, axis: o.double() - o.double().amax(axis, keepdim=True),
+        ),
+        Mistake(
+            "the mean of the logits is taken away: take the logarithm of the sum of exp",
+            lambda o, axis: o.double() - o.double().mean(axis, keepdim=True),
+        ),
+        Mistake(
+            "this takes the mean of exp where its sum is meant",
+            lambda o, axis: _log_softmax(o, axis) + math.log(o.shape[axis]),
+        ),
+        Mistake(
+            "this is the logarithm of the sum alone: take it away from the logits",
+            lambda o, axis: o.double().logsumexp(axis),
+        ),
+        Mistake(
+            "this is the logarithm of the sum alone: take it away from the logits, not instead",
+            lambda o, axis: o.double().logsumexp(axis, keepdim=True),
+        ),
+        Mistake(
+            "the logarithm is taken of the sum of the logits: of the sum of their exp",
+            lambda o, axis: o.double() - o.double().sum(axis, keepdim=True).log(),
+        ),
+        Mistake(
+            "the logarithm is missing: the sum of exp itself is taken away",
+            lambda o, axis: o.double() - o.double().exp().sum(axis, keepdim=True),
+        ),
+        Mistake(
+            "the softmax is taken twice, before the logarithm and in it",
+            lambda o, axis: _log_softmax(o.double().softmax(axis), axis),
+        ),
+        Mistake(
+            "this is in decimal logarithms, with log10: nats are asked",
+            lambda o, axis: _log_softmax(o, axis) / math.log(10),
+        ),
+        Mistake(
+            "this sums over every axis but the one given",
+            lambda o, axis: (
+                o.double()
+                - o.double().logsumexp(
+                    [k for k in range(o.ndim) if k != axis % o.ndim], keepdim=True
+                )
+            ),
+        ),
+        Mistake(
+            "the sign of the exponent is turned round: exp(o), not exp(−o)",
+            lambda o, axis: _log_softmax(-o, axis),
+        ),
+        *(
+            Mistake(
+                f"a small number ({little:g}) is added to keep log from 0, and changes every small "
+                "probability: write the logarithm of the quotient as a difference",
+                lambda o, axis, little=little: (o.double().softmax(axis) + little).log(),
+            )
+            for little in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
         ),
     ),
     hints=(
@@ -198,6 +261,59 @@ FIRST_LOSS = Exercise(
             "use logsumexp",
             lambda o: (o.exp().sum(-1).log() - o.mean(-1)).mean(),
         ),
+        Mistake(
+            "this is the mean of the logarithms of the sums alone: each example's mean logit is to "
+            "be taken away",
+            lambda o: o.double().logsumexp(-1).mean(),
+        ),
+        Mistake(
+            "only the largest logit is compared with the mean: take the log of the sum of exp",
+            lambda o: (o.double().amax(-1) - o.double().mean(-1)).mean(),
+        ),
+        Mistake(
+            "this is the loss when the network's last choice is always right",
+            lambda o: -o.double().log_softmax(-1).amin(-1).mean(),
+        ),
+        Mistake(
+            "the softmax runs down the columns: each example is a distribution",
+            lambda o: -o.double().log_softmax(0).mean(),
+        ),
+        Mistake(
+            "the softmax runs over the whole tensor: each example is a distribution",
+            lambda o: -o.double().flatten().log_softmax(0).mean(),
+        ),
+        Mistake(
+            "log(vocab) is taken off: this is how much worse than a guess it is, the loss is asked",
+            lambda o: _first_loss(o) - math.log(o.shape[1]),
+        ),
+        Mistake(
+            "this is one number for each example: take their mean",
+            lambda o: -o.double().log_softmax(-1).mean(-1),
+        ),
+        Mistake(
+            "this is one number for each character: take their mean",
+            lambda o: -o.double().log_softmax(-1).mean(0),
+        ),
+        Mistake(
+            "this is the mean of the probabilities that are not the target's: take −log p",
+            lambda o: (1 - o.double().softmax(-1)).mean(),
+        ),
+        Mistake(
+            "this is 1 / vocab, the mean probability: take −log of each, then the mean",
+            lambda o: 1 / o.shape[1],
+        ),
+        Mistake(
+            "the first character is taken for the target on every example",
+            lambda o: -o.double().log_softmax(-1)[:, 0].mean(),
+        ),
+        Mistake(
+            "this is the sum over the characters of −p log p, summed over the examples as well",
+            lambda o: _entropy(o) * len(o),
+        ),
+        Mistake(
+            "the root is taken of the mean square of −log p: its plain mean is asked",
+            lambda o: o.double().log_softmax(-1).square().mean().sqrt(),
+        ),
     ),
     hints=(
         "The target is character c with probability 1/vocab, and then the loss is −log p_c.",
@@ -264,6 +380,56 @@ FACTOR_MISTAKES = (
         "this is the mean of the examples' own standard deviations: the one over all entries is "
         "asked",
         lambda h, W, s: s / _logits(h, W).std(-1).mean(),
+    ),
+    Mistake(
+        "this is the mean of the characters' own standard deviations: the one over all entries is "
+        "asked",
+        lambda h, W, s: s / _logits(h, W).std(0).mean(),
+    ),
+    Mistake(
+        "the spread is multiplied by the standard deviation: divide, large logits need a small "
+        "factor",
+        lambda h, W, s: s * _logits(h, W).std(),
+    ),
+    Mistake(
+        "this is divided by the mean size of the logits: the standard deviation is asked",
+        lambda h, W, s: s / _logits(h, W).abs().mean(),
+    ),
+    Mistake(
+        "this is divided by the largest logit: the standard deviation is asked",
+        lambda h, W, s: s / _logits(h, W).abs().max(),
+    ),
+    Mistake(
+        "this is divided by the range of the logits: the standard deviation is asked",
+        lambda h, W, s: s / (_logits(h, W).max() - _logits(h, W).min()),
+    ),
+    Mistake(
+        "the quotient is squared: a factor of a multiplies the standard deviation by a",
+        lambda h, W, s: (s / _logits(h, W).std()) ** 2,
+    ),
+    Mistake(
+        "this supposes weights and activations to be independent: measure the logits",
+        lambda h, W, s: s / (h.double().std() * W.double().std() * h.shape[1] ** 0.5),
+    ),
+    Mistake(
+        "this is 1/√fan-in times the spread, for weights still to be drawn: these are given",
+        lambda h, W, s: torch.tensor(s / h.shape[1] ** 0.5),
+    ),
+    Mistake(
+        "this brings the activations to the spread: it is wanted of the logits",
+        lambda h, W, s: s / h.double().std(),
+    ),
+    Mistake(
+        "this is the spread that is wanted: divide it by the one there is",
+        lambda h, W, s: torch.tensor(s),
+    ),
+    Mistake(
+        "this is the standard deviation that there is: divide the wanted one by it",
+        lambda h, W, s: _logits(h, W).std(),
+    ),
+    Mistake(
+        "this makes the standard deviation 1",
+        lambda h, W, s: 1 / _logits(h, W).std(),
     ),
 )
 

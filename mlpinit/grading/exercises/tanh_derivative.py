@@ -39,6 +39,34 @@ SLOPE = Exercise(
             "this is 1 − tanh(tanh(x))²: the slope at h, where the slope at x is asked",
             lambda x: 1 - torch.tanh(torch.tanh(x.double())) ** 2,
         ),
+        Mistake(
+            "this is 1 + tanh(x)²: the sign is wrong", lambda x: 1 + torch.tanh(x.double()) ** 2
+        ),
+        Mistake("this is tanh(x)²: take it from 1", lambda x: torch.tanh(x.double()) ** 2),
+        Mistake(
+            "this is 1 − tanh(x²): square the tanh, not x",
+            lambda x: 1 - torch.tanh(x.double() ** 2),
+        ),
+        Mistake(
+            "this is the slope of the logistic function",
+            lambda x: torch.sigmoid(x.double()) * (1 - torch.sigmoid(x.double())),
+        ),
+        Mistake("this is 1/cosh(x): the square is missing", lambda x: 1 / torch.cosh(x.double())),
+        Mistake("this is cosh(x)²: the slope is 1 over it", lambda x: torch.cosh(x.double()) ** 2),
+        Mistake(
+            "this is the second derivative, the slope of the slope",
+            lambda x: -2 * torch.tanh(x.double()) * _slope(x),
+        ),
+        Mistake(
+            "this is tanh times its slope: the slope alone is asked",
+            lambda x: torch.tanh(x.double()) * _slope(x),
+        ),
+        Mistake("this is the slope of ReLU, 1 where x is above 0", lambda x: (x > 0).double()),
+        Mistake("the slope is 1 at 0 alone: it falls off on both sides", torch.ones_like),
+        Mistake(
+            "1 − h² has its square over all of it: only h is squared",
+            lambda x: (1 - torch.tanh(x.double())) ** 2,
+        ),
     ),
     hints=(
         "Equation (6.2) has the slope in terms of h = tanh(x).",
@@ -88,6 +116,55 @@ BACKWARD = Exercise(
         Mistake(
             "this adds the slope to dh: the chain rule multiplies",
             lambda h, dh: dh.double() + 1 - h.double() ** 2,
+        ),
+        Mistake(
+            "the square is missing: the slope is 1 − h²",
+            lambda h, dh: dh.double() * (1 - h.double()),
+        ),
+        Mistake(
+            "this is dh · (1 + h²): the sign is wrong",
+            lambda h, dh: dh.double() * (1 + h.double() ** 2),
+        ),
+        Mistake(
+            "this divides by the slope: the chain rule multiplies",
+            lambda h, dh: dh.double() / (1 - h.double() ** 2),
+        ),
+        Mistake(
+            "h and dh changed places",
+            lambda h, dh: h.double() * (1 - dh.double() ** 2),
+        ),
+        Mistake("dh goes through unchanged: multiply it by the slope", lambda h, dh: dh.double()),
+        Mistake(
+            "this is dh · h²: the slope of tanh is 1 − h²",
+            lambda h, dh: dh.double() * h.double() ** 2,
+        ),
+        Mistake(
+            "this is the slope of the logistic function, h (1 − h)",
+            lambda h, dh: dh.double() * h.double() * (1 - h.double()),
+        ),
+        Mistake(
+            "this is h times the slope: what arrives is dh",
+            lambda h, dh: h.double() * (1 - h.double() ** 2),
+        ),
+        Mistake(
+            "the slope is squared",
+            lambda h, dh: dh.double() * (1 - h.double() ** 2) ** 2,
+        ),
+        Mistake(
+            "dh is inside the square: (1 − h²) · dh, not 1 − (h · dh)²",
+            lambda h, dh: 1 - (h.double() * dh.double()) ** 2,
+        ),
+        Mistake(
+            "the sizes of the numbers are taken: dh keeps its sign",
+            lambda h, dh: dh.double().abs() * (1 - h.double() ** 2),
+        ),
+        Mistake(
+            "this is 1 minus h² dh: dh multiplies the 1 as well",
+            lambda h, dh: 1 - h.double() ** 2 * dh.double(),
+        ),
+        Mistake(
+            "this is dh minus h²: dh multiplies h² as well",
+            lambda h, dh: dh.double() - h.double() ** 2,
         ),
     ),
     hints=(
@@ -141,6 +218,31 @@ EXPONENTIALS = Exercise(
         Mistake(
             "the exponent is x where 2x is meant: this is tanh(x/2)",
             lambda x: torch.tanh(x.double() / 2),
+        ),
+        Mistake(
+            "exp(x) and exp(−x) overflow far out, and ∞/∞ is NaN: keep the exponents at or below 0",
+            lambda x: (torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x)),
+        ),
+        Mistake("the exponent is 4x: this is tanh(2x)", lambda x: torch.tanh(2 * x.double())),
+        Mistake("this is the sign of x: tanh rises smoothly", lambda x: x.double().sign()),
+        Mistake("this is x cut off at −1 and 1: tanh bends", lambda x: x.double().clamp(-1, 1)),
+        Mistake("this is sinh(x): divide it by cosh(x)", lambda x: torch.sinh(x.double())),
+        Mistake("this is the logistic function of x", lambda x: torch.sigmoid(x.double())),
+        Mistake("exp sees x cut off at −1 and 1", lambda x: torch.tanh(x.double().clamp(-1, 1))),
+        Mistake(
+            "exp sees x cut off below at 0: the negative side has its own values",
+            lambda x: torch.tanh(x.double().clamp(min=0)),
+        ),
+        Mistake(
+            "exp sees x cut off above at 0: the positive side has its own values",
+            lambda x: torch.tanh(x.double().clamp(max=0)),
+        ),
+        Mistake("the sign is the wrong way round on both sides", lambda x: -torch.tanh(x.double())),
+        Mistake("the sign is that of −|x|", lambda x: -torch.tanh(x.double().abs())),
+        Mistake("the denominator is missing", lambda x: 1 - torch.exp(-2 * x.double().abs())),
+        Mistake(
+            "the denominator is missing: divide by the sum as well",
+            lambda x: x.double().sign() * (1 - torch.exp(-2 * x.double().abs())),
         ),
     ),
     hints=(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
@@ -88,6 +88,46 @@ STEP = Exercise(
             "one, and the gradient counts in full",
             lambda p, grad, lr: p - 0.1 * lr * grad,
         ),
+        _step_mistake(
+            "the gradient is divided by the learning rate: the step is their product",
+            lambda p, grad, lr: p - grad / lr,
+        ),
+        _step_mistake(
+            "the parameters are multiplied by 1 − lr · gradient: the step is taken away",
+            lambda p, grad, lr: p * (1 - lr * grad),
+        ),
+        _step_mistake(
+            "the step is made of the parameters where the gradients are meant",
+            lambda p, grad, lr: p - lr * p,
+        ),
+        _step_mistake(
+            "only the sign of the gradient is used: its size counts too",
+            lambda p, grad, lr: p - lr * grad.sign(),
+        ),
+        _step_mistake(
+            "the gradient is averaged over its entries: every parameter has its own",
+            lambda p, grad, lr: p - lr * grad.mean(),
+        ),
+        _step_mistake(
+            "parameters and gradients changed places",
+            lambda p, grad, lr: grad - lr * p,
+        ),
+        _step_mistake(
+            "the gradient is divided by the number of rows: its mean is taken already",
+            lambda p, grad, lr: p - lr * grad / len(grad),
+        ),
+        Mistake(
+            "only the first tensor is moved: each takes its step",
+            lambda params, grads, lr: [_step(params, grads, lr)[0], *params[1:]],
+        ),
+        Mistake(
+            "only the last tensor is moved: each takes its step",
+            lambda params, grads, lr: [*params[:-1], _step(params, grads, lr)[-1]],
+        ),
+        Mistake(
+            "only the first tensor comes back: go on to the end of the list",
+            lambda params, grads, lr: _step(params, grads, lr)[:1],
+        ),
     ),
     hints=(
         "Go through both lists together, with zip, and build a third.",
@@ -97,13 +137,19 @@ STEP = Exercise(
 )
 
 
-def _schedule_cases(g: Generator) -> list[Case]:
+def _schedule_cases(g: Draw) -> list[Case]:
+    def case(steps: int, warmup: int, peak: float, final: float, what: str = "") -> Case:
+        longer = g.whole(0, 0, 4)
+        up = longer if warmup == steps else 0 if warmup == 1 else g.whole(0, 0, longer)
+        peak, final = (g.real(rate, 0.8 * rate, 1.2 * rate) for rate in (peak, final))
+        return Case((steps + longer, warmup + up, peak, final), what)
+
     return [
-        Case((8, 3, 0.4, 0.1)),
-        Case((1000, 50, 0.1, 0.0), "a long run, down to 0"),
-        Case((9, 1, 0.3, 0.02), "a warm-up of one step"),
-        Case((6, 6, 0.5, 0.05), "warm-up to the end"),
-        Case((7, 5, 0.2, 0.3), "a final rate above the peak"),
+        case(8, 3, 0.4, 0.1),
+        case(1000, 50, 0.1, 0.0, "a long run, down to 0"),
+        case(9, 1, 0.3, 0.02, "a warm-up of one step"),
+        case(6, 6, 0.5, 0.05, "warm-up to the end"),
+        case(7, 5, 0.2, 0.3, "a final rate above the peak"),
     ]
 
 
@@ -201,6 +247,68 @@ SCHEDULE = Exercise(
             "the decay turns the wrong way: it begins at the final rate and rises to the peak",
             _schedule_wrong(shape=lambda t: (1 - math.cos(math.pi * t)) / 2),
         ),
+        Mistake(
+            "the warm-up does not reach the peak: its last step has peak · warmup / (warmup + 1)",
+            _schedule_wrong(rise=lambda s, warmup: (s + 1) / (warmup + 1)),
+        ),
+        Mistake(
+            "the warm-up starts from 0 and reaches the peak in warmup − 1 amounts: the first step "
+            "has peak / warmup",
+            _schedule_wrong(rise=lambda s, warmup: s / (warmup - 1)),
+        ),
+        Mistake(
+            "the warm-up is missing: the peak stands in all of its steps",
+            _schedule_wrong(rise=lambda s, warmup: 1.0),
+        ),
+        Mistake(
+            "the warm-up follows a wave where equal amounts are meant",
+            _schedule_wrong(rise=lambda s, warmup: (1 - math.cos(math.pi * (s + 1) / warmup)) / 2),
+        ),
+        Mistake(
+            "the warm-up rises from the final rate: it rises from peak / warmup",
+            lambda steps, warmup, peak, final: _schedule_wrong(
+                rise=lambda s, n: (final + (peak - final) * (s + 1) / n) / peak
+            )(steps, warmup, peak, final),
+        ),
+        Mistake(
+            "1 + cos is not halved: it goes from 2 to 0",
+            _schedule_wrong(shape=lambda t: 1 + math.cos(math.pi * t)),
+        ),
+        Mistake(
+            "the cosine itself stands where (1 + cos) / 2 is meant, and goes below the final rate",
+            _schedule_wrong(shape=lambda t: math.cos(math.pi * t)),
+        ),
+        Mistake(
+            "the cosine goes through a whole wave, and so comes back to the peak",
+            _schedule_wrong(shape=lambda t: (1 + math.cos(2 * math.pi * t)) / 2),
+        ),
+        Mistake(
+            "π is missing: the cosine is of t alone",
+            _schedule_wrong(shape=lambda t: (1 + math.cos(t)) / 2),
+        ),
+        Mistake(
+            "the decay counts its progress from step 0, over all steps: it begins after the rise",
+            _schedule_wrong(fall=lambda s, steps, warmup: (s + 1) / steps),
+        ),
+        Mistake(
+            "the decay divides by all steps: those of the warm-up are not among its own",
+            _schedule_wrong(fall=lambda s, steps, warmup: (s - warmup + 1) / steps),
+        ),
+        Mistake(
+            "the decay divides by one step too many, and does not reach the final rate",
+            _schedule_wrong(fall=lambda s, steps, warmup: (s - warmup + 1) / (steps - warmup + 1)),
+        ),
+        Mistake(
+            "the final rate is added to a decay from the whole peak: (peak − final) is what falls",
+            lambda steps, warmup, peak, final: _schedule_wrong(
+                shape=lambda t: peak * (1 + math.cos(math.pi * t)) / 2 / (peak - final)
+            )(steps, warmup, peak, final),
+        ),
+        Mistake(
+            "the decay starts one step late: step warmup still has the peak, and the last rates "
+            "are squeezed",
+            _schedule_wrong(fall=lambda s, steps, warmup: max(0, s - warmup) / (steps - warmup)),
+        ),
     ),
     hints=(
         "Write down by hand the rates of 8 steps with a warm-up of 3: which steps have 1/3, 2/3 "
@@ -228,7 +336,7 @@ def _noise_cases(g: Generator) -> list[Case]:
         return Case((gradients, batch_size), what)
 
     return [
-        case(5, 3, 2),
+        case(7, 3, 4),
         case(200, 50, 32, torch.float64, what="float64"),
         case(7, 40, 20, what="a batch larger than the set"),
         case(60, 9, 1, scale=1e-5, what="small gradients, one example"),
@@ -257,7 +365,6 @@ NOISE = Exercise(
     points=2,
     cases=_noise_cases,
     oracle=_noise,
-    rtol=1e-3,
     atol=1e-12,
     mistakes=(
         _noise_mistake(
@@ -303,6 +410,71 @@ NOISE = Exercise(
             "this is for drawing without replacement; here an example may come twice in a batch, "
             "and nothing else need be corrected",
             lambda g, b: (_variances(g).sum() / b * (len(g) - b) / (len(g) - 1)).sqrt(),
+        ),
+        _noise_mistake(
+            "the variance of all entries together is no mean over rows: take each parameter's, "
+            "and add them up",
+            lambda g, b: (g.var(correction=0) / b).sqrt(),
+        ),
+        _noise_mistake(
+            "the variance of all entries together is no mean over rows: take each parameter's, "
+            "over n, and add them up",
+            lambda g, b: (g.var() / b).sqrt(),
+        ),
+        _noise_mistake(
+            "the variances are averaged over the parameters, and divided by n − 1: a squared "
+            "length is a sum, and σ² a mean",
+            lambda g, b: (_variances(g, 1).mean() / b).sqrt(),
+        ),
+        _noise_mistake(
+            "this divides by B − 1: a mean of B has a B-th of the variance",
+            lambda g, b: (_variances(g).sum() / (b - 1)).sqrt(),
+        ),
+        _noise_mistake(
+            "these are one for each parameter: squared lengths add up",
+            lambda g, b: (_variances(g) / b).sqrt(),
+        ),
+        _noise_mistake(
+            "these are one for each parameter, divided by n − 1: squared lengths add up",
+            lambda g, b: (_variances(g, 1) / b).sqrt(),
+        ),
+        _noise_mistake(
+            "this is the spread of the gradients' lengths: take the mean gradient away as vectors",
+            lambda g, b: g.norm(dim=1).std(correction=0) / b**0.5,
+        ),
+        _noise_mistake(
+            "this is the spread of the gradients' lengths, over n − 1: take the mean gradient away "
+            "as vectors",
+            lambda g, b: g.norm(dim=1).std() / b**0.5,
+        ),
+        _noise_mistake(
+            "this is the length of the full gradient: its distance from the rows is asked",
+            lambda g, b: g.mean(0).norm() / b**0.5,
+        ),
+        _noise_mistake(
+            "this is multiplied by √B: a larger batch has less noise",
+            lambda g, b: (_variances(g).sum() * b).sqrt(),
+        ),
+        _noise_mistake(
+            "the sum of the squares is not averaged over the rows",
+            lambda g, b: (_variances(g).sum() * len(g) / b).sqrt(),
+        ),
+        _noise_mistake(
+            "the mean is taken of each row, over its parameters: it is over the examples",
+            lambda g, b: (_variances(g.T).sum() / b).sqrt(),
+        ),
+        _noise_mistake(
+            "this divides by the rows and the batch size: a batch's mean is over B",
+            lambda g, b: (_variances(g).sum() / b / len(g)).sqrt(),
+        ),
+        _noise_mistake(
+            "this is for drawing without replacement, and takes (n − B) / n; here an example may "
+            "come twice",
+            lambda g, b: (_variances(g).sum() / b * (len(g) - b) / len(g)).sqrt(),
+        ),
+        _noise_mistake(
+            "the standard deviations are averaged over the parameters where their squares add",
+            lambda g, b: _variances(g).sqrt().mean() / b**0.5,
         ),
     ),
     hints=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -72,6 +73,14 @@ def _rest_with(m2: Callable[..., Tensor] | None = None, mean: Callable[..., Tens
     return wrong
 
 
+def _below_zero(whole: Figures, part: Figures) -> Figures:
+    """In the precision that came, without the cut at 0."""
+    (nw, mw, sw), (np, mp, sp) = whole, part
+    n = nw - np
+    mean = mw + (mw - mp) * (np / n)
+    return n, mean, sw - sp - (mean - mp) ** 2 * (np * n / nw)
+
+
 def _merged(whole: Figures, part: Figures) -> Figures:
     n = whole[0] + part[0]
     apart = part[1].double() - whole[1].double()
@@ -93,8 +102,7 @@ REST = Exercise(
     points=2,
     cases=_rest_cases,
     oracle=_rest,
-    rtol=2e-3,
-    atol=1e-3,
+    atol=1e-5,
     mistakes=(
         Mistake(
             "the distance between the two means is left out: M2 of the whole has a third part "
@@ -144,6 +152,82 @@ REST = Exercise(
             "large squares are subtracted from large squares, and the digits that count are gone: "
             "work with distances between means",
             _by_squares,
+        ),
+        Mistake(
+            "the sign of the mean's step is wrong: the rest lies on the other side of the whole's "
+            "mean",
+            _rest_with(mean=lambda nw, np, n, mw, mp: mw - (mw - mp) * np / n),
+        ),
+        Mistake(
+            "the rest's sum is divided by the number of all rows: the rest has fewer",
+            _rest_with(mean=lambda nw, np, n, mw, mp: (nw * mw - np * mp) / nw),
+        ),
+        Mistake(
+            "the mean's step is n_part / n_whole of the distance: n_part / n is meant",
+            _rest_with(mean=lambda nw, np, n, mw, mp: mw + (mw - mp) * np / nw),
+        ),
+        Mistake(
+            "the mean's step has the numbers of rows the wrong way round: n_part / n",
+            _rest_with(mean=lambda nw, np, n, mw, mp: mw + (mw - mp) * n / np),
+        ),
+        Mistake(
+            "the mean is that of the whole",
+            _rest_with(mean=lambda nw, np, n, mw, mp: mw),
+        ),
+        Mistake(
+            "the mean of the whole stands where that of the rest is asked; M2 is right",
+            lambda whole, part: (_rest(whole, part)[0], whole[1].double(), _rest(whole, part)[2]),
+        ),
+        *(
+            Mistake(
+                f"the distance between the means is weighed by {weight}: n_part · n / n_whole is "
+                "meant",
+                _rest_with(
+                    lambda nw, np, n, mw, mp, mr, sw, sp, by=by: (
+                        sw - sp - (mr - mp) ** 2 * by(nw, np, n)
+                    ).clamp(min=0)
+                ),
+            )
+            for weight, by in (
+                ("nothing", lambda nw, np, n: 1),
+                ("n_part", lambda nw, np, n: np),
+                ("n", lambda nw, np, n: n),
+                ("n_whole", lambda nw, np, n: nw),
+                ("n_part · n", lambda nw, np, n: np * n),
+                ("n_part · n_whole / n", lambda nw, np, n: np * nw / n),
+                ("n · n_whole / n_part", lambda nw, np, n: n * nw / np),
+                ("n_part / n_whole", lambda nw, np, n: np / nw),
+            )
+        ),
+        Mistake(
+            "the distance is between the means of whole and rest: that of part and rest is meant",
+            _rest_with(
+                lambda nw, np, n, mw, mp, mr, sw, sp: sw - sp - (mr - mw) ** 2 * np * n / nw
+            ),
+        ),
+        Mistake(
+            "M2 is scaled by the number of rows: take the part's and the means' shares away",
+            _rest_with(lambda nw, np, n, mw, mp, mr, sw, sp: sw * n / nw),
+        ),
+        Mistake(
+            "M2 of the two are added: the part is to be taken out",
+            _rest_with(lambda nw, np, n, mw, mp, mr, sw, sp: sw + sp),
+        ),
+        Mistake(
+            "these are standard deviations: M2 is the sum of the squared deviations",
+            _rest_with(
+                lambda nw, np, n, mw, mp, mr, sw, sp: (
+                    (sw - sp - (mr - mp) ** 2 * np * n / nw) / n
+                ).sqrt()
+            ),
+        ),
+        Mistake(
+            "rounding has made M2 negative: nothing below 0",
+            _below_zero,
+        ),
+        Mistake(
+            "n is the number of all rows and of the part together: the rest has the difference",
+            lambda whole, part: (whole[0] + part[0], *_rest(whole, part)[1:]),
         ),
     ),
     hints=(
@@ -270,6 +354,89 @@ EVIDENCE = Exercise(
             "the confidence is inverted: none live in n must have a probability of 1 − confidence",
             _evidence_with(None, lambda b, c: _bound(sum(map(len, b)), 1 - c)),
         ),
+        *(
+            Mistake(
+                says,
+                _evidence_with(None, lambda b, c, form=form: form(sum(map(len, b)), c)),
+            )
+            for says, form in (
+                (
+                    "this is the chance of a dead look, (1 − confidence)^(1/n): its rest to 1 is p",
+                    lambda n, c: (1 - c) ** (1 / n),
+                ),
+                (
+                    "the n-th root is missing: (1 − p)ⁿ = 1 − confidence",
+                    lambda n, c: c,
+                ),
+                (
+                    "p is (−log(1 − confidence)) / n for a small p only: solve (1 − p)ⁿ exactly",
+                    lambda n, c: -math.log(1 - c) / n,
+                ),
+                (
+                    "this divides the doubt by n: probabilities of looks multiply",
+                    lambda n, c: (1 - c) / n,
+                ),
+                (
+                    "this divides the confidence by n: probabilities of looks multiply",
+                    lambda n, c: c / n,
+                ),
+                ("this is 1/n, whatever the confidence", lambda n, c: 1 / n),
+                ("n is one too small in the bound", lambda n, c: _bound(n - 1, c)),
+                ("n is one too large in the bound", lambda n, c: _bound(n + 1, c)),
+                (
+                    "this is for a doubt that is halved, as with two tails: there is one",
+                    lambda n, c: _bound(n, (1 + c) / 2),
+                ),
+                (
+                    "the bound is for n and the confidence the wrong way round",
+                    lambda n, c: 1 - n ** (c - 1),
+                ),
+            )
+        ),
+        Mistake(
+            "these are parts of the examples: count them",
+            lambda b, c: (
+                _evidence(b, c)[0] / sum(map(len, b)),
+                _evidence(b, c)[1],
+            ),
+        ),
+        Mistake(
+            "the counts are those of the last batch alone",
+            _evidence_with(
+                lambda b: torch.tensor([sum(c) for c in zip(*_rows(b[-1]), strict=True)])
+            ),
+        ),
+        Mistake(
+            "the counts are those of the first batch alone",
+            _evidence_with(
+                lambda b: torch.tensor([sum(c) for c in zip(*_rows(b[0]), strict=True)])
+            ),
+        ),
+        Mistake(
+            "counts and bound are those of the last batch alone",
+            lambda b, c: _evidence(b[-1:], c),
+        ),
+        Mistake(
+            "counts and bound are those of the first batch alone",
+            lambda b, c: _evidence(b[:1], c),
+        ),
+        Mistake(
+            "the bound rests on the examples of the last batch alone",
+            _evidence_with(None, lambda b, c: _bound(len(b[-1]), c)),
+        ),
+        Mistake(
+            "the bound rests on the number of channels: count the examples",
+            _evidence_with(None, lambda b, c: _bound(b[0].shape[1], c)),
+        ),
+        Mistake(
+            "batches are counted, with a live example in them: count the examples",
+            _evidence_with(lambda b: sum((z > 0).any(0).flatten(1).any(1).long() for z in b)),
+        ),
+        Mistake(
+            "live positions are counted on top of each other: of each example, the place counts "
+            "once over all",
+            _evidence_with(lambda b: sum(z.clamp(min=0).sum((0, 2, 3)) for z in b).long()),
+        ),
     ),
     hints=(
         "First reduce each batch to a mask (N, C): is there a position with z > 0?",
@@ -335,6 +502,18 @@ def _presumed_live(verdicts: list[str]) -> tuple[int, int, int]:
     return _told(["live", *verdicts])
 
 
+def _adjacent(verdicts: list[str]) -> tuple[int, int, int]:
+    """As if a window that says nothing wiped out what was known, but for having lived."""
+    births = deaths = revivals = 0
+    lived = False
+    for before, now in pairwise(["?", *verdicts]):
+        births += before == "dead" and now == "live" and not lived
+        revivals += before == "dead" and now == "live" and lived
+        deaths += before == "live" and now == "dead"
+        lived = lived or now == "live"
+    return births, deaths, revivals
+
+
 def _first_and_last(verdicts: list[str]) -> tuple[int, int, int]:
     said = [v for v in verdicts if v != "?"]
     return _told([said[0], said[-1]]) if said else (0, 0, 0)
@@ -347,6 +526,7 @@ CHANGES = Exercise(
     points=3,
     cases=_changes_cases,
     oracle=_changes,
+    rebuilt=2,
     mistakes=(
         Mistake(
             "small windows convict: with fewer than (enough) examples, none live says nothing",
@@ -383,6 +563,60 @@ CHANGES = Exercise(
         Mistake(
             "the first and the last verdict are compared: count from window to window",
             lambda live, n, enough: _counted(live, n, _by_the_rule(enough), _first_and_last),
+        ),
+        Mistake(
+            "a window of fewer than (enough) live examples is not taken for live: one is enough",
+            lambda live, n, enough: _counted(
+                live,
+                n,
+                lambda c, size: "live" if c >= enough else ("dead" if size >= enough else "?"),
+            ),
+        ),
+        Mistake(
+            "small windows are forgotten with all before them: a verdict holds until the next",
+            lambda live, n, enough: _counted(live, n, _by_the_rule(enough), _adjacent),
+        ),
+        Mistake(
+            "a unit live from the first is counted as born: before its first verdict it is nothing",
+            lambda live, n, enough: _counted(
+                live, n, _by_the_rule(enough), lambda said: _told(["dead", *said])
+            ),
+        ),
+        Mistake(
+            "these are numbers of windows found live or dead: count the changes",
+            lambda live, n, enough: (
+                (live > 0).sum(0),
+                ((live == 0) & (n >= enough)[:, None]).sum(0),
+                _changes(live, n, enough)[2],
+            ),
+        ),
+        Mistake(
+            "a unit dead from the first has not died: death needs a life",
+            lambda live, n, enough: _counted(
+                live, n, _by_the_rule(enough), lambda said: _told(["live", *said])
+            ),
+        ),
+        Mistake(
+            "a change counts once for each unit: count every one",
+            lambda live, n, enough: tuple(t.clamp(max=1) for t in _changes(live, n, enough)),
+        ),
+        Mistake(
+            "births are counted among the revivals as well",
+            lambda live, n, enough: (
+                *_changes(live, n, enough)[:2],
+                _changes(live, n, enough)[0] + _changes(live, n, enough)[2],
+            ),
+        ),
+        Mistake(
+            "revivals are counted among the births as well",
+            lambda live, n, enough: (
+                _changes(live, n, enough)[0] + _changes(live, n, enough)[2],
+                *_changes(live, n, enough)[1:],
+            ),
+        ),
+        Mistake(
+            "these are sums over the units: each has its own",
+            lambda live, n, enough: tuple(t.sum() for t in _changes(live, n, enough)),
         ),
     ),
     hints=(

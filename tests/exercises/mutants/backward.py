@@ -296,3 +296,119 @@ def repaired_backward__right_one_example_at_a_time(x, Y, W1, b1, W2, b2):
         one = _network_pass(x[i : i + 1], Y[i : i + 1], W1, b1, W2, b2)
         total = [t + g / len(Y) for t, g in zip(total, one, strict=True)]
     return tuple(total)
+
+
+def _counted(logits, Y, counts, *, p=None, weights=lambda w: w / w.sum(), y=1):
+    p = logits.softmax(1) if p is None else p
+    d = p - y * functional.one_hot(Y, logits.shape[1])
+    return d * weights(counts.to(logits.dtype))[:, None]
+
+
+def _linear(x, W, dy):
+    return linear_backward__right_autograd(x, W, dy)
+
+
+def _rows(t):
+    return t.reshape(-1, t.shape[-1])
+
+
+def _tied(X, dx, h, dlogits, a=1, b=1):
+    dC = torch.zeros(dlogits.shape[1], h.shape[1], dtype=h.dtype)
+    return a * dC.index_add_(0, X.flatten(), _rows(dx.view(*X.shape, -1))) + b * dlogits.T @ h
+
+
+def _tied_order(X, dx, h, dlogits):
+    places = torch.arange(X.numel()).view(X.shape) % dlogits.shape[1]
+    return _tied(places, dx, h, dlogits)
+
+
+WRONG = {
+    "counted_logit_gradient": {
+        "occurred more often counts more": lambda *args: _counted(
+            *args, weights=lambda w: (1 / w) / (1 / w).sum()
+        ),
+        "not multiplied": lambda *args: _counted(*args, weights=lambda w: 1 / w),
+        "divided by the largest": lambda *args: _counted(*args, weights=lambda w: w / w.max()),
+        "the counts are squared:": lambda *args: _counted(*args, weights=lambda w: w**2 / w.sum()),
+        "their squares summed": lambda *args: _counted(
+            *args, weights=lambda w: w**2 / (w**2).sum()
+        ),
+        "summed over the rows": lambda *args: _counted(*args).sum(0),
+        "the softmax is missing": lambda logits, Y, w: _counted(logits, Y, w, p=0 * logits),
+        "log p is used": lambda logits, Y, w: _counted(logits, Y, w, p=logits.log_softmax(1)),
+        "down the columns": lambda logits, Y, w: _counted(logits, Y, w, p=logits.softmax(0)),
+        "logits less the one-hot": lambda logits, Y, w: _counted(logits, Y, w, p=logits),
+        "the logistic function": lambda logits, Y, w: _counted(logits, Y, w, p=logits.sigmoid()),
+        "this is the loss": lambda logits, Y, w: (
+            (functional.cross_entropy(logits, Y, reduction="none") * w).sum() / w.sum()
+        ),
+        "the counts are not used": lambda *args: _counted(
+            *args, weights=lambda w: torch.ones_like(w) / len(w)
+        ),
+    },
+    "linear_backward": {
+        "in another order: dx, dW, db": lambda *args: [*_linear(*args)[1:], _linear(*args)[0]],
+        "dx comes first": lambda *args: [_linear(*args)[i] for i in (1, 0, 2)],
+        "an axis for the examples": lambda x, W, dy: (
+            dy @ W,
+            dy[..., :, None] * x[..., None, :],
+            _rows(dy).sum(0),
+        ),
+        "one for each entry of the first axis": lambda x, W, dy: (dy @ W, dy.mT @ x, dy.sum(0)),
+        "alone: sum over all axes in front": lambda x, W, dy: (
+            dy @ W,
+            _rows(dy).T @ _rows(x),
+            dy.sum(0),
+        ),
+        "dW is the transpose": lambda x, W, dy: (dy @ W, _rows(x).T @ _rows(dy), _rows(dy).sum(0)),
+        "dx is divided": lambda *args: [
+            _linear(*args)[0] / len(_rows(args[0])),
+            *_linear(*args)[1:],
+        ],
+        "db is one number": lambda x, W, dy: [*_linear(x, W, dy)[:2], dy.sum()],
+        "db is not summed": lambda x, W, dy: [*_linear(x, W, dy)[:2], dy],
+        "db keeps an axis": lambda *args: [*_linear(*args)[:2], _linear(*args)[2][None]],
+        "in all three": lambda *args: [-t for t in _linear(*args)],
+        "b is added": lambda *args: [*_linear(*args)[:2], -_linear(*args)[2]],
+        "all three are divided": lambda *args: [t / len(_rows(args[0])) for t in _linear(*args)],
+    },
+    "tied_table_gradient": {
+        "the look-ups are subtracted": lambda *args: _tied(*args, a=-1),
+        "the look-ups are counted twice": lambda *args: _tied(*args, a=2),
+        "share is counted twice": lambda *args: _tied(*args, b=2),
+        "the two shares are averaged": lambda *args: _tied(*args) / 2,
+        "the two shares are multiplied": lambda *args: _tied(*args, b=0) * _tied(*args, a=0),
+        "dC has the shape of C": lambda *args: _tied(*args).T,
+        "divided by the number of examples": lambda *args: _tied(*args) / len(args[0]),
+        "in the order in which they come": _tied_order,
+        "only the first character": lambda X, dx, h, dl: _tied(
+            X[:, :1], dx[:, : h.shape[1]], h, dl
+        ),
+        "only the last character": lambda X, dx, h, dl: _tied(
+            X[:, -1:], dx[:, -h.shape[1] :], h, dl
+        ),
+        "read backwards": lambda X, *rest: _tied(X.flip(1), *rest),
+        "no activation lies between": lambda X, dx, h, dl: _tied(X, dx, h.tanh(), dl),
+    },
+    "repaired_backward": {
+        "where z is exactly 0": lambda *args: _network_pass(
+            *args, slope=lambda z, dh: dh * (z >= 0)
+        ),
+        "the slope is turned round": lambda *args: _network_pass(
+            *args, slope=lambda z, dh: dh * (z < 0)
+        ),
+        "nothing passes": lambda *args: _network_pass(*args, slope=lambda z, dh: 0 * dh),
+        "the sign of z multiplies": lambda *args: _network_pass(
+            *args, slope=lambda z, dh: dh * z.sign()
+        ),
+        "lost its sign": lambda *args: _network_pass(*args, slope=lambda z, dh: dh.abs() * (z > 0)),
+        "both z and dh decide": lambda *args: _network_pass(
+            *args, slope=lambda z, dh: dh.relu() * (z > 0)
+        ),
+        "ReLU is applied to z": lambda *args: _network_pass(*args, slope=lambda z, dh: z.relu()),
+        "dW1, db1, dW2, db2": lambda *args: _network_pass(*args)[2:] + _network_pass(*args)[:2],
+        "softmax minus one-hot": lambda *args: [-t for t in _network_pass(*args)],
+        "the number of characters": lambda *args: [t / len(args[5]) for t in _network_pass(*args)],
+        "divided by n twice": lambda *args: [t / len(args[1]) for t in _network_pass(*args)],
+    },
+}

@@ -48,7 +48,7 @@ def fold_batch_norm__wrong_sign(W, mean, var, gain, b, eps):
 
 
 def fold_batch_norm__wrong_torch_layout(W, mean, var, gain, b, eps):
-    """it is the transpose"""
+    """the transpose of what is wanted"""
     factor = gain / (var + eps).sqrt()
     return (W * factor).T, b - mean * factor
 
@@ -234,3 +234,98 @@ def rms_norm_backward__right_jacobians(z, gain, du, eps):
         dz[i] = jacobian @ (gain * du[i])
     rms = (z.square().mean(-1, keepdim=True) + eps).sqrt()
     return dz, (du * z / rms).sum(0)
+
+
+def _folded(W, m, v, g, b, e, *, weights=None, shift=None):
+    """W and b with the factor, or with others of the deviation and the gain."""
+    s = (v + e).sqrt()
+    by_W = g / s if weights is None else weights(s, g)
+    by_m = g / s if shift is None else shift(s, g)
+    return W * by_W, b - m * by_m
+
+
+def _back(z, gain, du, eps, *, dz=None, dgain=None):
+    r = z.square().mean(1, keepdim=True).add(eps).sqrt()
+    y, d = z / r, gain * du
+    right = (d - y * (y * d).mean(1, keepdim=True)) / r
+    return (
+        right if dz is None else dz(y, r, d, right),
+        (y * du).sum(0) if dgain is None else dgain(y, r, du),
+    )
+
+
+def _through_norm(z, gain, du, norm):
+    z, gain = z.detach().clone().requires_grad_(), gain.detach().clone().requires_grad_()
+    (gain * norm(z)).backward(du)
+    return z.grad, gain.grad
+
+
+WRONG = {
+    "fold_batch_norm": {
+        "not divided by the deviation": lambda *a: _folded(*a, shift=lambda s, g: g),
+        "the mean lacks the gain": lambda *a: _folded(*a, shift=lambda s, g: 1 / s),
+        "b is lost": lambda W, m, v, g, b, e: _folded(W, m, v, g, 0 * b, e),
+        "the weights are not divided": lambda *a: _folded(*a, weights=lambda s, g: g),
+        "the weights lack the gain": lambda *a: _folded(*a, weights=lambda s, g: 1 / s),
+        "nothing is divided": lambda *a: _folded(*a, weights=lambda s, g: g, shift=lambda s, g: g),
+        "the layer divides by it": lambda *a: _folded(
+            *a, weights=lambda s, g: g * s, shift=lambda s, g: g * s
+        ),
+        "the layer multiplies by it": lambda *a: _folded(
+            *a, weights=lambda s, g: 1 / g / s, shift=lambda s, g: 1 / g / s
+        ),
+        "averaged over the units": lambda *a: _folded(
+            *a, weights=lambda s, g: (g / s).mean(), shift=lambda s, g: (g / s).mean()
+        ),
+        "off the weights": lambda W, m, v, g, b, e: ((W - m) * g / (v + e) ** 0.5, b + 0),
+        "changed places": lambda W, m, v, g, b, e: _folded(W, m, v, b, g, e),
+        "eps is subtracted": lambda W, m, v, g, b, e: _folded(W, m, v, g, b, -e),
+        "2, 1 of what is wanted": lambda *a: _folded(*a)[::-1],
+        "value 2 is the negative": lambda *a: (_folded(*a)[0], -_folded(*a)[1]),
+    },
+    "rms_norm_backward": {
+        "a plus": lambda *a: _back(
+            *a, dz=lambda y, r, d, right: (d + y * (y * d).mean(1, keepdim=True)) / r
+        ),
+        "divided by the mean square": lambda *a: _back(*a, dz=lambda y, r, d, right: right / r),
+        "through the layer itself": lambda *a: _back(*a, dz=lambda y, r, d, right: d * y),
+        "only the part": lambda *a: _back(
+            *a, dz=lambda y, r, d, right: y * (y * d).mean(1, keepdim=True) / r
+        ),
+        "the mean lacks ẑ": lambda *a: _back(
+            *a, dz=lambda y, r, d, right: (d - y * d.mean(1, keepdim=True)) / r
+        ),
+        "by ẑ again": lambda *a: _back(
+            *a, dz=lambda y, r, d, right: (d - (y * d).mean(1, keepdim=True)) / r
+        ),
+        "one mean over all entries": lambda *a: _back(
+            *a, dz=lambda y, r, d, right: (d - y * (y * d).mean()) / r
+        ),
+        "an axis for the examples": lambda *a: _back(*a, dgain=lambda y, r, du: y * du),
+        "units of each example": lambda *a: _back(*a, dgain=lambda y, r, du: (y * du).sum(1)),
+        "the gain in it": lambda z, g, du, e: _back(
+            z, g, du, e, dgain=lambda y, r, du: (y * g * du).sum(0)
+        ),
+        "twice": lambda *a: _back(*a, dgain=lambda y, r, du: (y * du / r).sum(0)),
+        "eps is left out": lambda z, g, du, e: _through_norm(
+            z, g, du, lambda z: z / z.square().mean(1, keepdim=True).sqrt()
+        ),
+        "eps is added to the root": lambda z, g, du, e: _through_norm(
+            z, g, du, lambda z: z / (z.square().mean(1, keepdim=True).sqrt() + e)
+        ),
+        "layer norm": lambda z, g, du, e: _through_norm(
+            z,
+            g,
+            du,
+            lambda z: (
+                (z - z.mean(1, keepdim=True)) / (z.var(1, correction=0, keepdim=True) + e).sqrt()
+            ),
+        ),
+        "a sum of squares": lambda z, g, du, e: _through_norm(
+            z, g, du, lambda z: z / (z.norm(dim=1, keepdim=True) ** 2 + e).sqrt()
+        ),
+        "each unit over the batch": lambda z, g, du, e: _through_norm(
+            z, g, du, lambda z: z * (z.square().mean(0) + e).rsqrt()
+        ),
+    },
+}

@@ -98,3 +98,70 @@ def safe_rate__right_bisection(x, W, b):
         lives = (z - middle * reach > 0).any(0)
         low, high = torch.where(lives, middle, low), torch.where(lives, high, middle)
     return low.to(x.dtype)
+
+
+def _work(weights, places, dead, *, rows=1, columns=1):
+    """Before and after, of which rows or columns may stay."""
+    before = after = gone = 0
+    units = 1
+    for W, n, d in zip(weights, places, dead, strict=True):
+        each = W[0].numel()
+        before += n * W.numel()
+        after += n * (len(W) - rows * len(d)) * (each - columns * each * gone // units)
+        gone, units = len(d), len(W)
+    return before, after
+
+
+def _rates(x, W, b, reach=lambda x: 1 + x.abs().sum(1, keepdim=True)):
+    return (x @ W + b) / reach(x)
+
+
+def _best(rates):
+    return rates.max(0).values.clamp(min=0)
+
+
+WRONG = {
+    "multiply_adds": {
+        "nothing is saved": lambda *a: (_work(*a)[0],) * 2,
+        "its columns go too": lambda *a: _work(*a, columns=0),
+        "still counted": lambda *a: _work(*a, rows=0) if any(a[2]) else (0, 0),
+        "all places": lambda w, places, dead: _work(w, [sum(places)] * len(w), dead),
+        "of the first layer": lambda w, places, dead: _work(w, [places[0]] * len(w), dead),
+        "the kernel is left out": lambda w, places, dead: _work(
+            [W[..., 0, 0] if W.ndim == 4 else W for W in w], places, dead
+        ),
+        "biases are counted": lambda w, places, dead: (
+            _work(w, places, dead)[0] + sum(n * len(W) for W, n in zip(w, places, strict=True)),
+            _work(w, places, dead)[1]
+            + sum(n * (len(W) - len(d)) for W, n, d in zip(w, places, dead, strict=True)),
+        ),
+        "value 1 is one more": lambda *a: (_work(*a)[0] + 1, _work(*a)[1]),
+    },
+    "safe_rate": {
+        "averaged over the rows": lambda *a: _rates(*a).mean(0).clamp(min=0),
+        "that of squares": lambda *a: _best(
+            _rates(*a, lambda x: 1 + x.square().sum(1, keepdim=True))
+        ),
+        "the length of x:": lambda *a: _best(
+            _rates(*a, lambda x: 1 + x.square().sum(1, keepdim=True).sqrt())
+        ),
+        "with a 1": lambda *a: _best(
+            _rates(*a, lambda x: (1 + x.square().sum(1, keepdim=True)).sqrt())
+        ),
+        "the largest |x|": lambda *a: _best(
+            _rates(*a, lambda x: 1 + x.abs().max(1, keepdim=True)[0])
+        ),
+        "the mean of |x|": lambda *a: _best(
+            _rates(*a, lambda x: 1 + x.abs().mean(1, keepdim=True))
+        ),
+        "the largest z": lambda *a: _best(_rates(*a, lambda x: 1)),
+        "the bias is left out": lambda x, W, b: _best(_rates(x, W, 0)),
+        "|z| is taken": lambda *a: _rates(*a).abs().amax(0),
+        "multiplies by the reach": lambda x, W, b: _best(
+            (x @ W + b) * (1 + x.abs().sum(1, keepdim=True))
+        ),
+        "a rate for each row": lambda *a: _rates(*a).amax(1).clamp(min=0),
+        "every row and unit": lambda *a: _rates(*a).clamp(min=0),
+        "added up": lambda *a: _rates(*a).clamp(min=0).sum(0),
+    },
+}

@@ -4,6 +4,8 @@
 `NAME__right_...` is unusual and must pass.
 """
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -212,3 +214,114 @@ def weighted_mean_and_std__right_shifted(values, counts):
     weights = counts.double() / counts.sum()
     mean = weights @ v
     return mean + values[0], (weights @ v**2 - mean**2).clamp(min=0).sqrt()
+
+
+def _contexts(stream, block_size, *, pad=0, early=False):
+    """The right contexts, or with another padding, or set back one index too early."""
+    X, seen = [], []
+    for target in stream:
+        if early and target == 0:
+            seen = []
+        X.append(([pad] * block_size + seen)[-block_size:])
+        seen = [*seen, target] if target else []
+    return torch.tensor(X), torch.tensor(stream)
+
+
+def _full_only(stream, block_size):
+    X, Y = _contexts(stream, block_size)
+    full = (X != 0).all(1)
+    return X[full], Y[full]
+
+
+def _share(train, a, axis=1):
+    table = train.double() + a
+    return table / table.sum(axis, keepdim=True)
+
+
+def _cost(p, dev):
+    came = dev > 0
+    return -(dev[came] * p[came].log()).sum() / dev.sum()
+
+
+def _figures(v, n, *, weights=None, mean=None, correction=0):
+    w = n.to(v.dtype) if weights is None else weights
+    own = w @ v / w.sum()
+    mean = own if mean is None else mean
+    return own, ((w @ (v - mean) ** 2) / (w.sum() - correction)).sqrt()
+
+
+WRONG = {
+    "stream_examples": {
+        "one place late": lambda s, n: (_contexts(s, n)[0], torch.tensor([*s[1:], 0])),
+        "only full contexts": _full_only,
+        "already empty for the boundary": lambda s, n: _contexts(s, n, early=True),
+        "the padding is the boundary's index": lambda s, n: _contexts(s, n, pad=-1),
+        "contexts first, then targets": lambda s, n: _contexts(s, n)[::-1],
+        "the word before": lambda s, n: (
+            functional.pad(torch.tensor(s), (n, 0)).unfold(0, n, 1)[:-1],
+            torch.tensor(s),
+        ),
+        "the targets are columns": lambda s, n: (_contexts(s, n)[0], torch.tensor(s)[:, None]),
+        "the context of the next": lambda s, n: (
+            torch.cat([_contexts(s, n)[0][1:], torch.zeros(1, n, dtype=torch.int64)]),
+            torch.tensor(s),
+        ),
+    },
+    "table_loss": {
+        "log and not log10": lambda t, d, a: _cost(_share(t, a), d) / math.log(10),
+        "the sign is the wrong way round": lambda t, d, a: -_cost(_share(t, a), d),
+        "this is the perplexity": lambda t, d, a: _cost(_share(t, a), d).exp(),
+        "the two tables are exchanged": lambda t, d, a: _cost(
+            (d + a) / (d + a).sum(1, keepdim=True) if a else _share(d, 0.1), t
+        ),
+        "added to the shares": lambda t, d, a: _cost(_share(t, 0) + a, d),
+        "cells that were never counted alone": lambda t, d, a: _cost(
+            _share(torch.where(t > 0, t.double(), a), 0), d
+        ),
+        "every context counted once": lambda t, d, a: (
+            -((torch.where(d > 0, d * _share(t, a).log(), 0.0)).sum(1) / d.sum(1)).nanmean()
+        ),
+        "the smoothing is not used": lambda t, d, a: _cost(_share(t, 0), d),
+        "the counts of train": lambda t, d, a: _cost(_share(t, a), d) * d.sum() / t.sum(),
+        "mean of the probabilities": lambda t, d, a: -((d * _share(t, a)).sum() / d.sum()).log(),
+        "the logarithm is missing": lambda t, d, a: -(d * _share(t, a)).sum() / d.sum(),
+        "the number of cells": lambda t, d, a: _cost(_share(t, a), d) * d.sum() / (d > 0).sum(),
+        "number of contexts": lambda t, d, a: _cost(_share(t, a), d) * d.sum() / len(d),
+        "a small number is added": lambda t, d, a: (
+            -(d * (_share(t, a) + 1e-3).log()).sum() / d.sum()
+        ),
+        "one cost for each context": lambda t, d, a: (
+            -torch.where(d > 0, d * _share(t, a).log(), 0.0).sum(1)
+        ),
+    },
+    "weighted_mean_and_std": {
+        "the standard error": lambda v, n: (_figures(v, n)[0], _figures(v, n)[1] / n.sum().sqrt()),
+        "mean first": lambda v, n: _figures(v, n)[::-1],
+        "distances are from the plain mean": lambda v, n: _figures(v, n, mean=v.mean(0)),
+        "mean of the distances": lambda v, n: (
+            _figures(v, n)[0],
+            n.to(v.dtype) @ (v - _figures(v, n)[0]).abs() / n.sum(),
+        ),
+        "number of distinct contexts less one": lambda v, n: (
+            _figures(v, n)[0],
+            _figures(v, n)[1] * (len(n) / (len(n) - 1)) ** 0.5,
+        ),
+        "the counts are squared": lambda v, n: _figures(v, n, weights=n.to(v.dtype) ** 2),
+        "roots of the counts": lambda v, n: _figures(v, n, weights=n.to(v.dtype).sqrt()),
+        "these are sums": lambda v, n: (n.to(v.dtype) @ v, _figures(v, n)[1]),
+        "the softmax of the counts": lambda v, n: _figures(
+            v, n, weights=torch.softmax(n.to(v.dtype), 0)
+        ),
+        "over the units of each context": lambda v, n: (v.mean(1), v.std(1, correction=0)),
+        "one number for all units": lambda v, n: (
+            _figures(v, n)[0].mean().expand(v.shape[1]).clone(),
+            _figures(v, n)[1].mean().expand(v.shape[1]).clone(),
+        ),
+        "divided by the largest count": lambda v, n: (
+            n.to(v.dtype) @ v / n.max(),
+            (n.to(v.dtype) @ (v - _figures(v, n)[0]) ** 2 / n.max()).sqrt(),
+        ),
+        "only the mean": lambda v, n: _figures(v, n)[0],
+        "the mean is not right": lambda v, n: (v.mean(0), _figures(v, n)[1]),
+    },
+}

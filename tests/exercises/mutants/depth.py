@@ -162,3 +162,84 @@ def lsuv_factor__right_newton(x, W, b, target):
         slope = 2 * ((z - z.mean()) * (u - u.mean())).mean().item()
         s -= (z.var(correction=0).item() - target**2) / slope
     return s
+
+
+def _leaky(g, b, m, n, share):
+    return _walk(g * g * m + b * b, lambda q: g * g * share * q + b * b, n)
+
+
+def _stream(x, U, V, s, dh, *, slope=lambda f: 1 - f * f, past=1.0, through=None, up=None):
+    through, up = (s if through is None else through), (s if up is None else up)
+    h, slopes = x, []
+    for u, v in zip(U, V, strict=True):
+        f = torch.tanh(h @ u)
+        slopes.append(slope(f))
+        h = h + up * f @ v
+    out = [dh]
+    for u, v, d in zip(U[::-1], V[::-1], slopes[::-1], strict=True):
+        out.insert(0, past * out[0] + through * (out[0] @ v.T * d) @ u.T)
+    return torch.stack(out)
+
+
+def _solved(x, W, b, t, *, cov=1.0, n1=0, two_a=1.0):
+    u, c = (x @ W).double(), b.double().expand(len(x), -1)
+    A, C = u.var(correction=n1), c.var(correction=n1)
+    B = cov * ((u - u.mean()) * (c - c.mean())).sum() / (u.numel() - n1)
+    return two_a * (-B + (B * B - A * (C - t * t)).sqrt()) / A
+
+
+WRONG = {
+    "leaky_variances": {
+        "the gain is left out": lambda g, b, a, m, n: _leaky(1, b, m, n, (1 + a * a) / 2),
+        "before they are squared": lambda g, b, a, m, n: _leaky(g, b, m, n, ((1 + a) / 2) ** 2),
+        "the left side is taken away": lambda g, b, a, m, n: _leaky(g, b, m, n, (1 - a * a) / 2),
+        "the left side alone": lambda g, b, a, m, n: _leaky(g, b, m, n, a * a / 2),
+        "not halved": lambda g, b, a, m, n: _leaky(g, b, m, n, 1 + a * a / 2),
+        "the activation is left out": lambda g, b, a, m, n: _leaky(g, b, m, n, 1),
+        "their mean is not 0": lambda g, b, a, m, n: _leaky(
+            g, b, m, n, (1 + a * a) / 2 - (1 - a) ** 2 / (2 * math.pi)
+        ),
+        "size of the first": lambda g, b, a, m, n: _walk(g * g * m + b * b, lambda q: q, n),
+        "from mean_square again": lambda g, b, a, m, n: _walk(
+            g * g * m + b * b, lambda q: g * g * m * (1 + a * a) / 2 + b * b, n
+        ),
+        "the last layer's alone": lambda g, b, a, m, n: _leaky(g, b, m, n, (1 + a * a) / 2)[-1],
+        "of the activations": lambda g, b, a, m, n: (
+            (1 + a * a) / 2 * _leaky(g, b, m, n, (1 + a * a) / 2)
+        ),
+        "mean_square is squared": lambda g, b, a, m, n: _leaky(g, b, m**2, n, (1 + a * a) / 2),
+        "a layer too many": lambda g, b, a, m, n: _leaky(g, b, m, n + 1, (1 + a * a) / 2),
+    },
+    "residual_gradients": {
+        "the way past the layer too": lambda x, U, V, s, dh: _stream(x, U, V, s, dh, past=s),
+        "s comes in twice": lambda x, U, V, s, dh: _stream(x, U, V, s, dh, through=s * s),
+        "the square is missing": lambda *a: _stream(*a, slope=lambda f: 1 - f),
+        "that of ReLU": lambda *a: _stream(*a, slope=lambda f: (f > 0).to(f.dtype)),
+        "where its slope": lambda *a: _stream(*a, slope=lambda f: f),
+        "the two ways add": lambda x, U, V, s, dh: _stream(x, U, V, s, dh, through=-s),
+        "the way up lacks s": lambda *a: _stream(*a, up=1.0),
+        "every slope is taken at x": lambda *a: _stream(*a, up=0.0),
+        "the first of them is missing": lambda *a: _stream(*a)[1:],
+        "dh itself": lambda *a: _stream(*a)[:-1],
+        "at x alone": lambda *a: _stream(*a)[0],
+    },
+    "lsuv_factor": {
+        "N − 1: every variance": lambda *a: _solved(*a, n1=1),
+        "taken for a variance": lambda x, W, b, t: _solved(x, W, b, t**0.5),
+        "the covariance has the wrong sign": lambda *a: _solved(*a, cov=-1.0),
+        "vary together": lambda *a: _solved(*a, cov=0.0),
+        "the root's 2": lambda *a: _solved(*a, two_a=2.0),
+        "standard deviations are subtracted": lambda x, W, b, t: (
+            (t - b.std(correction=0)) / (x @ W).std(correction=0)
+        ),
+        "must be taken off": lambda x, W, b, t: (
+            (t * t + b.var(correction=0)) / (x @ W).var(correction=0)
+        ).sqrt(),
+        "the biases are scaled too": lambda x, W, b, t: t / torch.std(x @ W + b),
+        "left out, and": lambda x, W, b, t: t / torch.std(x @ W),
+        "as it is": lambda x, W, b, t: torch.std(x @ W + b, correction=0),
+        "about 0 here": lambda x, W, b, t: (
+            (t * t - b.square().mean()) / (x @ W).var(correction=0)
+        ).sqrt(),
+    },
+}

@@ -213,3 +213,88 @@ def forward_logits__right_columns(C, W, b, X):
             x = (weight.T @ x + bias).tanh()
         rows.append(W[-1].T @ x + b[-1])
     return torch.stack(rows)
+
+
+def _scale(x, t, s, sizes):
+    return ((t**2 - s**2) / sizes(x)).sqrt()
+
+
+def _run(C, W, b, X, bend=torch.tanh, outside=False):
+    x = C[X].flatten(1)
+    for weight, bias in zip(W[:-1], b[:-1], strict=True):
+        x = bend(x @ weight) + bias if outside else bend(x @ weight + bias)
+    return x @ W[-1] + b[-1]
+
+
+WRONG = {
+    "look_up": {
+        "added up": lambda C, X: C[:, X].sum(2),
+        "averaged": lambda C, X: C[:, X].mean(2),
+        "an axis for the place": lambda C, X: C[:, X],
+        "the batch comes first": lambda C, X: C[:, X].flatten(2).transpose(0, 1),
+        "the rows are one off": lambda C, X: C[:, X - 1].flatten(2),
+        "and not the second": lambda C, X: C[:, (X + 1) % C.shape[1]].flatten(2),
+        "in reverse order": lambda C, X: C.flip(0)[:, X].flatten(2),
+        "the mean of all networks": lambda C, X: (
+            C.mean(0, keepdim=True).expand_as(C)[:, X].flatten(2)
+        ),
+        "only the last character": lambda C, X: C[:, X[:, -1:].expand_as(X)].flatten(2),
+        "only the first character": lambda C, X: C[:, X[:, :1].expand_as(X)].flatten(2),
+        "the first network alone": lambda C, X: C[0][X].flatten(1),
+    },
+    "merge_affine": {
+        "W first, then b": lambda W1, b1, W2, b2: (W2 @ b1 + b2, W2 @ W1),
+        "added twice": lambda W1, b1, W2, b2: (W2 @ W1, W2 @ b1 + b2 + b2),
+        "the second bias is subtracted": lambda W1, b1, W2, b2: (W2 @ W1, W2 @ b1 - b2),
+        "no ReLU stands": lambda W1, b1, W2, b2: (W2 @ W1, W2 @ b1.relu() + b2),
+        "multiply the second bias too": lambda W1, b1, W2, b2: (W2 @ W1, W2 @ b1 * b2),
+        "the weights are averaged": lambda W1, b1, W2, b2: (W2 @ W1 / len(W1), W2 @ b1 + b2),
+        "PyTorch holds": lambda W1, b1, W2, b2: ((W2 @ W1).T, W2 @ b1 + b2),
+        "sums each row": lambda W1, b1, W2, b2: (W2 @ W1, W2.sum(1) * b1.mean() + b2),
+        "both biases are lost": lambda W1, b1, W2, b2: (W2 @ W1, torch.zeros_like(b2)),
+    },
+    "weight_scale": {
+        "the number of examples": lambda x, t, s: _scale(x, t, s, lambda x: len(x) * (x**2).mean()),
+        "target_std is taken for a variance": lambda x, t, s: (
+            (t - s**2) / (x**2).sum(1).mean()
+        ).sqrt(),
+        "sigma_b is taken for a variance": lambda x, t, s: (
+            (t**2 - s) / (x**2).sum(1).mean()
+        ).sqrt(),
+        "a mean square of 1": lambda x, t, s: ((t**2 - s**2) / x.shape[1]) ** 0.5,
+        "the largest example": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1).max()),
+        "the first example alone": lambda x, t, s: _scale(x, t, s, lambda x: (x[0] ** 2).sum()),
+        "the median": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1).median()),
+        "this is the inverse": lambda x, t, s: 1 / _scale(x, t, s, lambda x: (x**2).sum(1).mean()),
+        "square first, then average": lambda x, t, s: _scale(
+            x, t, s, lambda x: x.shape[1] * x.mean() ** 2
+        ),
+        "square each, then sum": lambda x, t, s: _scale(x, t, s, lambda x: (x.sum(1) ** 2).mean()),
+        "one scale for each example": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1)),
+        "twice the scale": lambda x, t, s: 2 * _scale(x, t, s, lambda x: (x**2).sum(1).mean()),
+        "where it must be taken off": lambda x, t, s: ((t**2 + s**2) / (x**2).sum(1).mean()).sqrt(),
+        "not their squares": lambda x, t, s: _scale(x, t, s, lambda x: x.abs().sum(1).mean()),
+        "the batch was summed": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum()),
+    },
+    "forward_logits": {
+        "the activation is ReLU": lambda *args: _run(*args, bend=torch.relu),
+        "the activation is the logistic": lambda *args: _run(*args, bend=torch.sigmoid),
+        "added after tanh": lambda *args: _run(*args, outside=True),
+        "applied to the embeddings": lambda C, W, b, X: _run(C.tanh(), W, b, X),
+        "the wrong way round inside": lambda C, W, b, X: _run(
+            C, [W[0].unflatten(0, (C.shape[1], -1)).transpose(0, 1).flatten(0, 1), *W[1:]], b, X
+        ),
+        "the first bias is missing": lambda C, W, b, X: _run(C, W, [0 * b[0], *b[1:]], X),
+        "the biases are subtracted": lambda C, W, b, X: _run(C, W, [-c for c in b], X),
+        "the rows are one off": lambda C, W, b, X: _run(C, W, b, X - 1),
+        "summed to 0": lambda *args: _run(*args) - _run(*args).mean(1, keepdim=True),
+        "the largest logit is taken off": lambda *args: (
+            _run(*args) - _run(*args).amax(1, keepdim=True)
+        ),
+        "the logits are asked": lambda *args: _run(*args).argmax(1),
+        "these are probabilities": lambda *args: _run(*args).softmax(1),
+        "logarithms of probabilities": lambda *args: _run(*args).log_softmax(1),
+        "the oldest comes first": lambda C, W, b, X: _run(C, W, b, X.flip(1)),
+        "all biases are missing": lambda C, W, b, X: _run(C, W, [0 * c for c in b], X),
+    },
+}

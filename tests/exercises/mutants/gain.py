@@ -208,3 +208,97 @@ def mixed_scale__right_gain_by_group(parts, target_std, sigma_b):
         count * q / gains.forward_gain(FUNCTIONS[kind], q) ** 2 for count, kind, q in parts
     )
     return math.sqrt(target_std**2 - sigma_b**2) / math.sqrt(fan_in)
+
+
+def _half_width(variance):
+    return (3 * variance) ** 0.5
+
+
+def _fan(shape):
+    return math.prod(shape) // shape[0]
+
+
+def _scaled(parts, room, size):
+    """The scale that leaves `room` for the weights, of inputs of size(kind, q)."""
+    return (room / sum(n * size(kind, q) for n, kind, q in parts)) ** 0.5
+
+
+def _size(kind, q):
+    if kind == "tanh":
+        return gains.second_moment(torch.tanh, q)
+    return {"linear": q, "relu": q / 2}[kind]
+
+
+WRONG = {
+    "uniform_bound": {
+        "the gain is squared": lambda s, g: _half_width(g**4 / _fan(s)),
+        "the root of the gain": lambda s, g: _half_width(g / _fan(s)),
+        "the gain is left out": lambda s, g: _half_width(1 / _fan(s)),
+        "3 stands without its root": lambda s, g: 3 * g / _fan(s) ** 0.5,
+        "√6 is for": lambda s, g: g * (6 / _fan(s)) ** 0.5,
+        "√12 belongs": lambda s, g: g / (12 * _fan(s)) ** 0.5,
+        "this is a²": lambda s, g: 3 * g * g / _fan(s),
+        "the axes are added up": lambda s, g: _half_width(g * g / sum(s[1:])),
+        "only the last axis": lambda s, g: _half_width(g * g / s[-1]),
+        "the first axis alone": lambda s, g: (
+            _half_width(g * g / s[0]) if len(s) > 2 else _half_width(g * g / s[1])
+        ),
+        "inputs and outputs are added": lambda s, g: _half_width(
+            g * g / (_fan(s) + math.prod(s) // s[1])
+        ),
+        "the gain divides": lambda s, g: _half_width(1 / g / g / _fan(s)),
+        "more inputs need smaller": lambda s, g: _half_width(g * g * _fan(s)),
+    },
+    "stretched_tanh_gains": {
+        "square f, then average": lambda a, b, q: (
+            q**0.5 / gains.expectation(lambda z: (a * torch.tanh(b * z)).abs(), std=q**0.5),
+            _backward(a, b, q),
+        ),
+        "the mean of the slope": lambda a, b, q: (
+            _forward(a, b, q),
+            1 / gains.expectation(lambda z: a * b / torch.cosh(b * z) ** 2, std=q**0.5),
+        ),
+        "not squared under the root": lambda a, b, q: (
+            _forward(a, b, q),
+            gains.expectation(lambda z: a * b / torch.cosh(b * z) ** 2, std=q**0.5) ** -0.5,
+        ),
+        "knows nothing": lambda a, b, q: (_forward(a, b, q), a * _backward(a, b, q)),
+        "left out of f": lambda a, b, q: (a * _forward(a, b, q), _backward(a, b, q)),
+        "b is left out:": lambda a, b, q: (_forward(a, 1.0, q), _backward(a, 1.0, q)),
+        "at 0 alone": lambda a, b, q: (_forward(a, b, q), 1 / (a * b)),
+        "at one standard deviation": lambda a, b, q: (
+            q**0.5 / (a * math.tanh(b * q**0.5)),
+            1 / (a * b * (1 - math.tanh(b * q**0.5) ** 2)),
+        ),
+        "a plain tanh": lambda a, b, q: (_forward(1.0, 1.0, q), _backward(1.0, 1.0, q)),
+        "both gains are the forward": lambda a, b, q: (_forward(a, b, q), _forward(a, b, q)),
+    },
+    "mixed_scale": {
+        "added where it must be taken off": lambda p, t, s: _scaled(p, t * t + s * s, _size),
+        "target_std is taken for": lambda p, t, s: _scaled(p, t - s * s, _size),
+        "sigma_b is taken for": lambda p, t, s: _scaled(p, t * t - s, _size),
+        "the counts are left out": lambda p, t, s: _scaled(
+            [(1, k, q) for _, k, q in p], t * t - s * s, _size
+        ),
+        "a mean square of 1": lambda p, t, s: _scaled(p, t * t - s * s, lambda k, q: 1),
+        "halve q once more": lambda p, t, s: _scaled(
+            p, t * t - s * s, lambda k, q: _size(k, q) / (1 + (k == "relu"))
+        ),
+        "relu is taken to pass on": lambda p, t, s: _scaled(
+            p, t * t - s * s, lambda k, q: _size(k, q) * (1 + (k == "relu"))
+        ),
+        "every group is taken as linear": lambda p, t, s: _scaled(p, t * t - s * s, lambda k, q: q),
+        "to be ±1": lambda p, t, s: _scaled(
+            p, t * t - s * s, lambda k, q: 1 if k == "tanh" else _size(k, q)
+        ),
+        "sizes are added": lambda p, t, s: _scaled(
+            p, t * t - s * s, lambda k, q: _size(k, q) ** 0.5
+        ),
+        "found for itself": lambda p, t, s: (
+            sum(_scaled([x], t * t - s * s, _size) for x in p) / len(p)
+        ),
+        "only the first group": lambda p, t, s: _scaled(p[:1], t * t - s * s, _size),
+        "only the last group": lambda p, t, s: _scaled(p[-1:], t * t - s * s, _size),
+        "times what is wanted": lambda p, t, s: 3 * _scaled(p, t * t - s * s, _size),
+    },
+}

@@ -115,3 +115,103 @@ def curve_band__right_slow_loop(losses, block):
         means.append(points.mean())
         spreads.append(points.std())
     return torch.stack(means), torch.stack(spreads)
+
+
+def _interval(seeds_a, a, seeds_b, b, t, *, made=lambda d: d, spread=torch.std, root=None):
+    a, b = _sorted(seeds_a, a, seeds_b, b)
+    d = made(b - a)
+    return d.mean().item(), (t * spread(d) / (len(d) if root is None else root) ** 0.5).item()
+
+
+def _points(losses, block):
+    n = losses.shape[1] // block
+    return losses[:, : n * block].reshape(len(losses), n, block)
+
+
+def _figures(points):
+    return points.mean(0), points.std(0)
+
+
+WRONG = {
+    "paired_interval": {
+        "number of A's runs": lambda sa, a, sb, b, t: _interval(sa, a, sb, b, t, root=len(a)),
+        "number of B's runs": lambda sa, a, sb, b, t: _interval(sa, a, sb, b, t, root=len(b)),
+        "number of all runs": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, t, root=len(a) + len(b)
+        ),
+        "n − 1 is inside the standard deviation": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, t, root=len(_sorted(sa, a, sb, b)[0]) - 1
+        ),
+        "divide by its root": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, t, root=len(_sorted(sa, a, sb, b)[0]) ** 2
+        ),
+        "this is the variance": lambda *args: _interval(*args, spread=torch.var),
+        "the quantile t is left out": lambda sa, a, sb, b, t: _interval(sa, a, sb, b, 1.0),
+        "the median": lambda sa, a, sb, b, t: (
+            torch.median(torch.sub(*_sorted(sa, a, sb, b)[::-1])).item()
+            if len(_sorted(sa, a, sb, b)[0]) % 2
+            else torch.quantile(torch.sub(*_sorted(sa, a, sb, b)[::-1]), 0.5).item(),
+            _interval(sa, a, sb, b, t)[1],
+        ),
+        "the signs of the differences are dropped": lambda *args: _interval(*args, made=torch.abs),
+        "from end to end": lambda *args: (_interval(*args)[0], 2 * _interval(*args)[1]),
+        "the mean comes first": lambda *args: _interval(*args)[::-1],
+        "this is the spread of the differences alone": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, 1.0, root=1
+        ),
+        "take the differences first": lambda sa, a, sb, b, t: (
+            (b.mean() - a.mean()).item(),
+            (t * (a.var() / len(a) + b.var() / len(b)) ** 0.5).item(),
+        ),
+        "relative to A's loss": lambda sa, a, sb, b, t: _interval(
+            sa,
+            torch.zeros_like(a),
+            sb,
+            torch.tensor(
+                [
+                    ((y - a[sa == s]) / a[sa == s]).item() if s in sa else 0.0
+                    for s, y in zip(sb, b, strict=True)
+                ]
+            ),
+            t,
+        ),
+    },
+    "curve_band": {
+        "this is the standard error": lambda losses, block: (
+            _points(losses, block).mean((0, 2)),
+            _points(losses, block).mean(2).std(0) / len(losses) ** 0.5,
+        ),
+        "the mean comes first": lambda x, block: _figures(_points(x, block).mean(2))[::-1],
+        "the curve of the first seed": lambda x, block: (
+            _points(x, block).mean(2)[0],
+            _points(x, block).mean(2).std(0),
+        ),
+        "the last step of each block": lambda x, block: _figures(_points(x, block)[..., -1]),
+        "the first step of each block": lambda x, block: _figures(_points(x, block)[..., 0]),
+        "these are the sums": lambda x, block: _figures(_points(x, block).sum(2)),
+        "dealt out": lambda x, block: _figures(
+            x[:, : x.shape[1] // block * block].reshape(len(x), block, -1).mean(1)
+        ),
+        "taken off at the beginning": lambda x, block: _figures(
+            _points(x[:, x.shape[1] % block :], block).mean(2)
+        ),
+        "this is the median": lambda x, block: (
+            _points(x, block).mean(2).quantile(0.5, 0),
+            _points(x, block).mean(2).std(0),
+        ),
+        "the windows overlap": lambda x, block: _figures(x.unfold(1, block, 1).mean(2)),
+        "the range": lambda x, block: (
+            _points(x, block).mean((0, 2)),
+            torch.sub(*_points(x, block).mean(2).aminmax(dim=0)[::-1]),
+        ),
+        "not gathered": lambda x, block: _figures(x),
+        "the band is doubled": lambda x, block: (
+            _points(x, block).mean((0, 2)),
+            2 * _points(x, block).mean(2).std(0),
+        ),
+        "step to step": lambda x, block: (
+            _points(x, block).mean((0, 2)),
+            _points(x, block).std(2).mean(0) if block > 1 else _points(x, block).std((0, 2)),
+        ),
+    },
+}

@@ -52,7 +52,7 @@ def elu_backward__right_from_h(z, dh, alpha):
 
 def elu_backward__right_indexing(z, dh, alpha):
     dz = dh.clone()
-    left = z < 0
+    left = z <= 0
     dz[left] *= alpha * torch.exp(z[left])
     return dz
 
@@ -187,3 +187,103 @@ def centred_dormancy__right_slow_loop(h, counts):
         sizes.append(sum(abs(v - mean) * c for v, c in pairs) / n)
     layer = sum(sizes) / len(sizes) or 1.0
     return torch.tensor(sizes) / layer
+
+
+def _times(z, dh, left, right=1.0):
+    return dh * torch.where(z > 0, right, left(z.clamp(max=0)))
+
+
+def _killed(x, W, b, j, margin, *, bias=None, mask=None):
+    z = x.double() @ W.double()
+    new = -z[:, j].max() - margin if bias is None else bias(z, b[j], margin)
+    after = b.double().clone()
+    after[j] = new
+    dead = (z + after).amax(0) <= 0 if mask is None else mask(z, b, after)
+    return float(new), dead
+
+
+def _score(h, counts, size):
+    w = counts / counts.sum()
+    s = size(h, w.to(h.dtype))
+    return s / s.mean() if s.any() else s
+
+
+def _centred(h, w):
+    return h - w @ h
+
+
+WRONG = {
+    "elu_backward": {
+        "the exponent has the wrong sign": lambda z, dh, a: _times(z, dh, lambda z: a * (-z).exp()),
+        "this is h itself": lambda z, dh, a: _times(z, dh, lambda z: a * z.expm1()),
+        "multiplies by h": lambda z, dh, a: dh * functional.elu(z, a),
+        "alpha is on both sides": lambda z, dh, a: _times(z, dh, lambda z: a * z.exp(), a),
+        "alpha is on the wrong side": lambda z, dh, a: _times(z, dh, torch.exp, a),
+        "z is taken for h": lambda z, dh, a: _times(z, dh, lambda z: z + a),
+        "the two sides changed places": lambda z, dh, a: dh * torch.where(z > 0, a * z.exp(), 1.0),
+        "added to e^z": lambda z, dh, a: _times(z, dh, lambda z: z.exp() + a),
+        "in the exponent": lambda z, dh, a: _times(z, dh, lambda z: a * (a * z).exp()),
+        "alpha comes in twice": lambda z, dh, a: _times(z, dh, lambda z: a * a * z.exp()),
+        "not multiplied by dh": lambda z, dh, a: torch.where(z > 0, dh, a * z.exp()),
+        "the chain rule multiplies": lambda z, dh, a: (
+            dh + _times(z, torch.ones_like(dh), lambda z: a * z.exp())
+        ),
+        "unchanged": lambda z, dh, a: dh.clone(),
+        "the sign of dh decides": lambda z, dh, a: torch.where(
+            dh > 0, dh, dh * a * z.clamp(max=0).exp()
+        ),
+        "z = 0 belongs to the left": lambda z, dh, a: (
+            dh * torch.where(z < 0, a * z.clamp(max=0).exp(), 1.0)
+        ),
+    },
+    "kill_unit": {
+        "counted twice": lambda *a: _killed(*a, bias=lambda z, b, m: -z[:, a[3]].max() - 2 * m),
+        "median": lambda *a: _killed(*a, bias=lambda z, b, m: -z[:, a[3]].median() - m),
+        "only the last row": lambda *a: _killed(*a, bias=lambda z, b, m: -z[-1, a[3]] - m),
+        "where it is low enough": lambda *a: _killed(
+            *a, bias=lambda z, b, m: min(b.item(), -z[:, a[3]].max() - m)
+        ),
+        "this is −margin": lambda *a: _killed(*a, bias=lambda z, b, m: -m),
+        "largest z of all units": lambda *a: _killed(*a, bias=lambda z, b, m: -z.max() - m),
+        "the bias is right, but the mask": lambda *a: _killed(
+            *a, mask=lambda z, b, c: (z + c).amax(0) <= -a[4]
+        ),
+        "every unit got it": lambda *a: _killed(
+            *a, mask=lambda z, b, c: (z + c[a[3]]).amax(0) <= 0
+        ),
+        "unit j alone": lambda *a: _killed(*a, mask=lambda z, b, c: torch.arange(len(b)) == a[3]),
+        "the mean over the rows: dead": lambda *a: _killed(
+            *a, mask=lambda z, b, c: (z + c).mean(0) <= 0
+        ),
+        "a number for each row": lambda *a: _killed(*a, mask=lambda z, b, c: (z + c).amax(1) <= 0),
+        "the numbers of the units": lambda *a: _killed(
+            *a, mask=lambda z, b, c: torch.where((z + c).amax(0) <= 0)[0]
+        ),
+        "just reaches 0 is dead": lambda *a: _killed(*a, mask=lambda z, b, c: (z + c).amax(0) < 0),
+        "2, 1 of what is wanted": lambda *a: _killed(*a)[::-1],
+        "the mask alone": lambda *a: _killed(*a)[1],
+    },
+    "centred_dormancy": {
+        "the variance": lambda h, n: _score(h, n, lambda h, w: w @ _centred(h, w) ** 2),
+        "the layer's largest": lambda h, n: (
+            _score(h, n, lambda h, w: w @ _centred(h, w).abs())
+            / _score(h, n, lambda h, w: w @ _centred(h, w).abs()).max().clamp(min=1e-9)
+        ),
+        "the largest |h − mean|": lambda h, n: _score(
+            h, n, lambda h, w: _centred(h, w).abs().amax(0)
+        ),
+        "the range": lambda h, n: _score(h, n, lambda h, w: h.max(0)[0] - h.min(0)[0]),
+        "this divides by the mean of |h|": lambda h, n: (
+            (n / n.sum()).to(h.dtype)
+            @ _centred(h, (n / n.sum()).to(h.dtype)).abs()
+            / ((n / n.sum()).to(h.dtype) @ h.abs()).mean()
+        ),
+        "the size of the mean": lambda h, n: _score(h, n, lambda h, w: (w @ h).abs()),
+        "and every row counts once": lambda h, n: _score(h, n, lambda h, w: h.abs().mean(0)),
+        "deviation, and every row": lambda h, n: _score(h, n, lambda h, w: h.std(0)),
+        "below the mean": lambda h, n: _score(h, n, lambda h, w: w @ _centred(h, w).abs()) < 1,
+        "the signs cancel": lambda h, n: (
+            (n / n.sum()).to(h.dtype) @ (h - (n / n.sum()).to(h.dtype) @ h)
+        ),
+    },
+}

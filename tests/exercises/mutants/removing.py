@@ -153,3 +153,107 @@ def merge_twins__right_by_unique(h, W2):
         keep[members[0]] = True
         rows.append(sum(sign[0, j] * sign[0, members[0]] * W2[j] for j in members))
     return keep, torch.stack(rows)
+
+
+def _each(c, rule):
+    return c * c if rule == "sgd" else c.abs()
+
+
+def _blocks(W, dead, size):
+    return torch.stack([W[:, d * size : (d + 1) * size] for d in dead], 1)
+
+
+def _without(W, dead, size):
+    gone = torch.tensor([k // size in dead for k in range(W.shape[1])])
+    return W[:, ~gone]
+
+
+def _folded(W, b, dead, c, size, told):
+    if not dead:
+        return W.clone(), b.clone()
+    return _without(W, dead, size), told(b, _blocks(W, dead, size), c)
+
+
+def _joined(h, W2, *, plus=1.0, minus=-1.0, twins=torch.equal):
+    keep, rows = [], []
+    for j in range(h.shape[1]):
+        for k, i in enumerate(keep):
+            if plus is not None and twins(h[:, j], h[:, i]):
+                rows[k] = rows[k] + plus * W2[j]
+                break
+            if minus is not None and twins(h[:, j], -h[:, i]):
+                rows[k] = rows[k] + minus * W2[j]
+                break
+        else:
+            keep.append(j)
+            rows.append(W2[j])
+    mask = torch.zeros(h.shape[1], dtype=torch.bool)
+    mask[keep] = True
+    return mask, torch.stack(rows)
+
+
+WRONG = {
+    "bias_speed": {
+        "averaged": lambda c, rule: 1 + _each(c, rule).mean().item(),
+        "the sum is squared": lambda c, rule: (
+            1 + (c.sum() ** 2 if rule == "sgd" else c.abs().sum()).item()
+        ),
+        "not |Σ c|": lambda c, rule: 1 + ((c * c).sum() if rule == "sgd" else c.sum().abs()).item(),
+        "the signs of the constants": lambda c, rule: (
+            1 + ((c * c).sum() if rule == "sgd" else c.sign().sum()).item()
+        ),
+        "the root": lambda c, rule: 1 + (c.norm() if rule == "sgd" else c.abs().sum()).item(),
+        "the bias is left out, and": lambda c, rule: float(len(c)),
+        "only the largest": lambda c, rule: 1 + _each(c, rule).max().item(),
+        "the factors multiply": lambda c, rule: (1 + _each(c, rule)).prod().item(),
+        "the speed of b2 alone": lambda c, rule: 1.0,
+        "taken away": lambda c, rule: 1 - _each(c, rule).sum().item(),
+        "only positive": lambda c, rule: 1 + _each(c[c > 0], rule).sum().item(),
+    },
+    "fold_channels": {
+        "only the last place": lambda *a: _folded(*a, lambda b, W, c: b + W[..., -1] @ c),
+        "the old bias is lost": lambda *a: _folded(*a, lambda b, W, c: W.sum(2) @ c),
+        "without their columns": lambda *a: _folded(*a, lambda b, W, c: b + c.sum()),
+        "same number: each": lambda *a: _folded(*a, lambda b, W, c: b + (W.sum(2) @ c).sum()),
+        "only the first dead": lambda *a: _folded(*a, lambda b, W, c: b + W[:, 0].sum(1) * c[0]),
+        "only the last dead": lambda *a: _folded(*a, lambda b, W, c: b + W[:, -1].sum(1) * c[-1]),
+        "places once more": lambda *a: _folded(*a, lambda b, W, c: b + W.shape[2] * W.sum(2) @ c),
+        "keep their signs": lambda *a: _folded(*a, lambda b, W, c: b + W.sum(2) @ c.abs()),
+        "one column goes": lambda W, b, dead, c, size: (
+            _without(W, dead, 1),
+            b + W[:, dead] @ c,
+        ),
+        "set to 0": lambda W, b, dead, c, size: (
+            W * torch.tensor([k // size not in dead for k in range(W.shape[1])]),
+            _folded(W, b, dead, c, size, lambda b, W, c: b + W.sum(2) @ c)[1],
+        ),
+        "still in W": lambda W, b, dead, c, size: (
+            W.clone(),
+            _folded(W, b, dead, c, size, lambda b, W, c: b + W.sum(2) @ c)[1],
+        ),
+        "the others are gone": lambda W, b, dead, c, size: (
+            _blocks(W, dead, size).flatten(1),
+            b + _blocks(W, dead, size).sum(2) @ c,
+        ),
+        "2, 1 of what is wanted": lambda *a: _folded(*a, lambda b, W, c: b + W.sum(2) @ c)[::-1],
+    },
+    "merge_twins": {
+        "same sign is subtracted": lambda h, W2: _joined(h, W2, plus=-1.0),
+        "are exchanged": lambda h, W2: _joined(h, W2, plus=-1.0, minus=1.0),
+        "of the other sign are merged": lambda h, W2: _joined(h, W2, plus=None),
+        "near each other": lambda h, W2: _joined(
+            h, W2, twins=lambda x, y: (x - y).abs().mean() < 0.05
+        ),
+        "other rows": lambda h, W2: _joined(
+            h, W2, twins=lambda x, y: torch.equal(x.sort()[0], y.sort()[0])
+        ),
+        "first row alone": lambda h, W2: _joined(h, W2, twins=lambda x, y: x[0] == y[0]),
+        "as it came, in full": lambda h, W2: (_joined(h, W2)[0], W2.clone()),
+        "the units that go": lambda h, W2: (~_joined(h, W2)[0], _joined(h, W2)[1]),
+        "a list of numbers": lambda h, W2: (
+            _joined(h, W2)[0].nonzero()[:, 0],
+            _joined(h, W2)[1],
+        ),
+        "2, 1 of what is wanted": lambda h, W2: _joined(h, W2)[::-1],
+    },
+}

@@ -218,3 +218,86 @@ def fold_stuck__right_slow_loop(W2, b2, stuck, means):
         else:
             live.append(j)
     return W2[live], bias
+
+
+def _of_both(white):
+    return white.double().mean(0), white.double().mean(1)
+
+
+def _all_h(batches):
+    return torch.cat(list(batches)).tanh()
+
+
+def _quotient(doubt, dead):
+    return math.ceil(math.log(doubt) / math.log(dead))
+
+
+def _folded(W2, b2, stuck, values):
+    return W2[~stuck], b2 + values @ W2
+
+
+WRONG = {
+    "saturated_fractions": {
+        "not beyond it": lambda z, cut: _of_both(z.tanh().abs() >= cut),
+        "near −1 alone": lambda z, cut: _of_both(z.tanh() < -cut),
+        "means of |h|": lambda z, cut: _of_both(z.double().tanh().abs()),
+        "the slope is compared": lambda z, cut: _of_both(1 - z.tanh() ** 2 < cut),
+        "the logistic function": lambda z, cut: _of_both(z.sigmoid() > cut),
+        "one number for the whole map": lambda z, cut: (z.tanh().abs() > cut).double().mean(),
+        "any saturated entry": lambda z, cut: tuple(
+            (z.tanh().abs() > cut).any(axis).double() for axis in (0, 1)
+        ),
+        "by the number of examples: an": lambda z, cut: tuple(
+            (z.tanh().abs() > cut).sum(axis) / len(z) for axis in (0, 1)
+        ),
+        "2, 1 of what is wanted": lambda z, cut: _of_both(z.tanh().abs() > cut)[::-1],
+    },
+    "always_saturated": {
+        "not beyond it": lambda bs, cut: (_all_h(bs).abs() >= cut).all(0),
+        "near −1 alone": lambda bs, cut: _all_h(bs).amax(0) < -cut,
+        "one end": lambda bs, cut: (_all_h(bs).amin(0) > cut) | (_all_h(bs).amax(0) < -cut),
+        "along the units": lambda bs, cut: _all_h(bs).abs().amin(1) > cut,
+        "fraction of white rows is compared": lambda bs, cut: (
+            (_all_h(bs).abs() > cut).double().mean(0) > cut
+        ),
+        "the fractions of white rows:": lambda bs, cut: (_all_h(bs).abs() > cut).double().mean(0),
+        "the numbers of the units": lambda bs, cut: torch.arange(bs[0].shape[1])[
+            (_all_h(bs).abs() > cut).all(0)
+        ],
+        "one mask for each batch": lambda bs, cut: torch.stack(
+            [(b.tanh().abs() > cut).all(0) for b in bs]
+        ),
+        "the mean of |h|": lambda bs, cut: _all_h(bs).abs().mean(0) > cut,
+        "the smallest h": lambda bs, cut: _all_h(bs).min(0).values.abs() > cut,
+        "the opposite": lambda bs, cut: ~(_all_h(bs).abs() > cut).all(0),
+    },
+    "examples_to_convict": {
+        "the quotient of the logarithms itself": lambda p, c: math.log(1 - c) / math.log1p(-p),
+        "until a live one": lambda p, c: math.ceil(1 / p),
+        "this is confidence / p": lambda p, c: math.ceil(c / p),
+        "two tails": lambda p, c: _quotient((1 - c) / 2, 1 - p),
+        "spread over the rows": lambda p, c: math.ceil(1 / p / (1 - c)),
+        "not pⁿ": lambda p, c: _quotient(c, p),  # 1, as some others
+        "one row more than it takes": lambda p, c: (
+            math.floor(math.log(1 - c) / math.log(1 - p)) + 2
+        ),
+    },
+    "fold_stuck": {
+        "those of the live ones are gone": lambda W2, b2, s, m: (W2[s], b2 + m[s] @ W2[s]),
+        "changed sides": lambda W2, b2, s, m: (W2[s], b2 + m[~s] @ W2[~s]),
+        "set to 0": lambda W2, b2, s, m: (
+            torch.where(s[:, None], 0.0, W2),
+            b2 + m[s] @ W2[s],
+        ),
+        "still stand in W2": lambda W2, b2, s, m: (W2.clone(), b2 + m[s] @ W2[s]),
+        "only the first stuck unit": lambda W2, b2, s, m: (
+            W2[~s],
+            b2 + m[s][0] * W2[s][0],
+        ),
+        "only the last stuck unit": lambda W2, b2, s, m: (W2[~s], b2 + m[s][-1] * W2[s][-1]),
+        "there once": lambda W2, b2, s, m: _folded(W2, s.sum() * b2, s, m * s),
+        "without their rows": lambda W2, b2, s, m: (W2[~s], b2 + m[s].sum()),
+        "tanh is applied once more": lambda W2, b2, s, m: _folded(W2, b2, s, m.tanh() * s),
+        "2, 1 of what is wanted": lambda W2, b2, s, m: _folded(W2, b2, s, m * s)[::-1],
+    },
+}

@@ -120,7 +120,7 @@ def linear_limit__wrong_no_slope(W1, b1, W2, b2):
 
 
 def linear_limit__wrong_transposed(W1, b1, W2, b2):
-    """it is the transpose"""
+    """the transpose of what is wanted"""
     h = torch.tanh(b1)
     return W2.T @ (W1 * (1 - h**2)).T, h @ W2 + b2
 
@@ -150,3 +150,68 @@ def linear_limit__right_slow_loop(W1, b1, W2, b2):
         W += torch.outer(W1[:, j], W2[j]) / math.cosh(bias) ** 2
         b += math.tanh(bias) * W2[j]
     return W, b
+
+
+def _tails(variance, cut, tails=2, root=2**0.5):
+    return tails / 2 * math.erfc(math.atanh(cut) / variance**0.5 / root)
+
+
+def _linear(W1, b1, W2, b2, *, slope=None, answer=None):
+    h = b1.tanh()
+    slope = 1 - h.square() if slope is None else slope(b1)
+    return W1 @ (slope[:, None] * W2), (h if answer is None else answer(b1)) @ W2 + b2
+
+
+WRONG = {
+    "predicted_white_share": {
+        "weight_std is not squared": lambda n, w, b, m, cut: _tails(n * m * w + b * b, cut),
+        "bias_std is not squared": lambda n, w, b, m, cut: _tails(n * m * w * w + b, cut),
+        "neither standard deviation": lambda n, w, b, m, cut: _tails(n * m * w + b, cut),
+        "fan_in is left out": lambda n, w, b, m, cut: _tails(m * w * w + b * b, cut),
+        "a bias for every input": lambda n, w, b, m, cut: _tails(n * (m * w * w + b * b), cut),
+        "divided by fan_in": lambda n, w, b, m, cut: _tails(m * w * w / n + b * b, cut),
+        "√2 is missing: a": lambda n, w, b, m, cut: _tails(n * m * w * w + b * b, cut, root=1),
+        "and one tail": lambda n, w, b, m, cut: _tails(n * m * w * w + b * b, cut, 1, 1),
+        "erf where erfc": lambda n, w, b, m, cut: 1 - _tails(n * m * w * w + b * b, cut, root=1),
+        "tanh of the cut": lambda n, w, b, m, cut: _tails(
+            n * m * w * w + b * b, math.tanh(math.tanh(cut))
+        ),
+        "taken to be standard": lambda n, w, b, m, cut: _tails(1.0, cut),
+        "multiplies by the standard": lambda n, w, b, m, cut: _tails(
+            1 / (n * m * w * w + b * b), cut
+        ),
+        "all but one tail": lambda n, w, b, m, cut: 1 - _tails(n * m * w * w + b * b, cut, 1),
+        "the height": lambda n, w, b, m, cut: NormalDist(0, math.sqrt(n * m * w * w + b * b)).pdf(
+            math.atanh(cut)
+        ),
+        "tanh's inverse": lambda n, w, b, m, cut: (
+            2 * NormalDist(0, math.sqrt(n * m * w * w + b * b)).cdf(math.log((1 - cut) / cut))
+        ),
+    },
+    "linear_limit": {
+        "its square is missing": lambda *a: _linear(*a, slope=lambda b: 1 - b.tanh()),
+        "tanh(b1) where the slope": lambda *a: _linear(*a, slope=torch.tanh),
+        "1 + tanh(b1)²": lambda *a: _linear(*a, slope=lambda b: 1 + b.tanh() ** 2),
+        "twice in the slope": lambda *a: _linear(*a, slope=lambda b: 1 - b.tanh().tanh() ** 2),
+        "tanh is taken of the weights": lambda W1, b1, W2, b2: (
+            W1.tanh() @ W2,
+            b1.tanh() @ W2 + b2,
+        ),
+        "averaged over the units": lambda *a: _linear(
+            *a, slope=lambda b: (1 - b.tanh() ** 2).mean().expand(len(b))
+        ),
+        "where the answer": lambda *a: _linear(*a, answer=lambda b: 1 - b.tanh() ** 2),
+        "in the bias too": lambda *a: _linear(*a, answer=lambda b: b.tanh() - b.tanh() ** 3),
+        "takes tanh last": lambda W1, b1, W2, b2: (
+            _linear(W1, b1, W2, b2)[0],
+            torch.tanh(b1 @ W2 + b2),
+        ),
+        "twice in the bias": lambda *a: _linear(*a, answer=lambda b: b.tanh().tanh()),
+        "b2 is subtracted": lambda W1, b1, W2, b2: (
+            _linear(W1, b1, W2, b2)[0],
+            b1.tanh() @ W2 - b2,
+        ),
+        "2, 1 of what is wanted": lambda *a: _linear(*a)[::-1],
+        "value 2 is the negative": lambda *a: (_linear(*a)[0], -_linear(*a)[1]),
+    },
+}

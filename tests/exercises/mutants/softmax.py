@@ -166,3 +166,61 @@ def output_factor__right_bisection(h, W, spread):
         too_loud = (h.double() @ (middle * W.double())).std() > spread
         low, high = (low, middle) if too_loud else (middle, high)
     return middle
+
+
+def _less_log(logits, axis, total):
+    return logits - total(logits.double(), axis).log()
+
+
+def _surprise(logits, axis=1):
+    return logits.logsumexp(axis, keepdim=True) - logits
+
+
+WRONG = {
+    "log_softmax": {
+        "along the last axis": lambda o, axis: o - o.logsumexp(1, keepdim=True),
+        "only the largest": lambda o, axis: o - o.max(axis, keepdim=True).values,
+        "the mean of the logits": lambda o, axis: o - o.mean(axis, keepdim=True),
+        "the mean of exp": lambda o, axis: _less_log(o, axis, lambda o, k: o.exp().mean(k, True)),
+        "of the sum alone": lambda o, axis: o.exp().sum(axis).log(),
+        "of the sum of the logits": lambda o, axis: o - o.sum(axis, keepdim=True).log(),
+        "the logarithm is missing": lambda o, axis: o - o.exp().sum(axis, keepdim=True),
+        "twice": lambda o, axis: o.softmax(axis).log_softmax(axis),
+        "log10": lambda o, axis: o.softmax(axis).log10(),
+        "exp(−o)": lambda o, axis: -o - (-o).logsumexp(axis, keepdim=True),
+        "a small number (1e-08)": lambda o, axis: (o.double().softmax(axis) + 1e-8).log(),
+        "the sign of the axis is lost": lambda o, axis: o.log_softmax(abs(axis)),
+        "negative of what is wanted": lambda o, axis: -o.log_softmax(axis),
+    },
+    "expected_first_loss": {
+        "logarithms of the sums alone": lambda o: o.exp().sum(1).log().mean(),
+        "only the largest logit": lambda o: (o.max(1)[0] - o.mean(1)).mean(),
+        "last choice": lambda o: _surprise(o).max(1)[0].mean(),
+        "down the columns": lambda o: _surprise(o, 0).mean(),
+        "over the whole tensor": lambda o: o.logsumexp((0, 1)) - o.mean(),
+        "taken off": lambda o: _surprise(o).mean() - math.log(o.shape[1]),
+        "for each example": lambda o: _surprise(o).mean(1),
+        "for each character": lambda o: _surprise(o).mean(0),
+        "not the target's": lambda o: 1 - o.softmax(1).mean(),
+        "the mean probability": lambda o: o.softmax(1).mean(),
+        "the first character": lambda o: _surprise(o)[:, 0].mean(),
+        "summed over the examples as well": lambda o: -(o.softmax(1) * o.log_softmax(1)).sum(),
+        "mean square": lambda o: _surprise(o).square().mean().sqrt(),
+        "exponential of what is wanted": lambda o: _surprise(o).mean().exp(),
+        "the sign is the wrong way round": lambda o: -_surprise(o).mean(),
+    },
+    "output_factor": {
+        "characters' own": lambda h, W, s: s / (h @ W).std(0).mean(),
+        "multiplied by": lambda h, W, s: s * (h @ W).std(),
+        "the mean size": lambda h, W, s: s / (h @ W).abs().mean(),
+        "the largest logit": lambda h, W, s: s / (h @ W).abs().max(),
+        "the range": lambda h, W, s: s / ((h @ W).max() - (h @ W).min()),
+        "the quotient is squared": lambda h, W, s: s**2 / (h @ W).var(),
+        "to be independent": lambda h, W, s: s / (h.std() * W.std() * len(W) ** 0.5),
+        "1/√fan-in": lambda h, W, s: s * len(W) ** -0.5,
+        "the activations": lambda h, W, s: s / h.std(),
+        "that is wanted: divide it": lambda h, W, s: s,
+        "that there is": lambda h, W, s: (h @ W).std(),
+        "deviation 1": lambda h, W, s: 1 / (h @ W).std(),
+    },
+}

@@ -240,3 +240,80 @@ def batch_spread__right_slow_loop(gradients, batch_size):
     means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     total = sum((v - m) ** 2 for row in rows for v, m in zip(row, means, strict=True))
     return (total / len(rows) / batch_size) ** 0.5
+
+
+def _moved(params, grads, step):
+    return [p + step(p, g) for p, g in zip(params, grads, strict=True)]
+
+
+def _curve(steps, warmup, peak, final, *, rise=None, t=None, wave=None):
+    """Rates of which each part can be another, on tensors."""
+    s = torch.arange(steps)
+    up = (s[:warmup] + 1) / warmup if rise is None else rise(s[:warmup], warmup)
+    t = (s[warmup:] - warmup + 1) / (steps - warmup) if t is None else t(s[warmup:])
+    down = (1 + torch.cos(math.pi * t)) / 2 if wave is None else wave(t)
+    return torch.cat([peak * up, final + (peak - final) * down])
+
+
+def _root_of(sums):
+    return lambda g, b: (sums(g, g.shape[0], g.shape[1]) / b).sqrt()
+
+
+def _squares(g):
+    return (g - g.mean(0)).square()
+
+
+WRONG = {
+    "sgd_step": {
+        "divided by the learning rate": lambda p, g, lr: _moved(p, g, lambda p, g: -g / lr),
+        "multiplied by 1 − lr": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * p * g),
+        "the parameters where the gradients": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * p),
+        "only the sign": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * torch.sign(g)),
+        "averaged over its entries": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * g.mean()),
+        "changed places": lambda p, g, lr: [b - lr * a for a, b in zip(p, g, strict=True)],
+        "the number of rows": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * g / len(g)),
+        "only the first tensor is moved": lambda p, g, lr: [p[0] - lr * g[0], *p[1:]],
+        "only the last tensor is moved": lambda p, g, lr: [*p[:-1], p[-1] - lr * g[-1]],
+        "only the first tensor comes back": lambda p, g, lr: [p[0] - lr * g[0]],
+        "another order": lambda p, g, lr: _moved(p, g, lambda p, g: -lr * g)[::-1],
+    },
+    "warmup_cosine": {
+        "does not reach the peak": lambda *a: _curve(*a, rise=lambda s, n: (s + 1) / (n + 1)),
+        "in warmup − 1 amounts": lambda *a: _curve(*a, rise=lambda s, n: s / (n - 1)),
+        "the warm-up is missing": lambda *a: _curve(*a, rise=lambda s, n: torch.ones(n)),
+        "the warm-up follows a wave": lambda *a: _curve(
+            *a, rise=lambda s, n: torch.sin(math.pi * (s + 1) / n / 2) ** 2
+        ),
+        "rises from the final rate": lambda n, w, peak, final: torch.cat(
+            [torch.linspace(final, peak, w + 1)[1:], _curve(n, w, peak, final)[w:]]
+        ),
+        "not halved": lambda *a: _curve(*a, wave=lambda t: 1 + torch.cos(math.pi * t)),
+        "the cosine itself": lambda *a: _curve(*a, wave=lambda t: torch.cos(math.pi * t)),
+        "a whole wave": lambda *a: _curve(*a, wave=lambda t: torch.cos(math.pi * t) ** 2),
+        "π is missing": lambda *a: _curve(*a, wave=lambda t: torch.cos(t / 2) ** 2),
+        "from step 0, over all steps": lambda *a: _curve(*a, t=lambda s: (s + 1) / a[0]),
+        "divides by all steps": lambda *a: _curve(*a, t=lambda s: (s - a[1] + 1) / a[0]),
+        "one step too many": lambda *a: _curve(*a, t=lambda s: (s - a[1] + 1) / (a[0] - a[1] + 1)),
+        "the whole peak": lambda *a: torch.cat(
+            [_curve(*a)[: a[1]], _curve(*a[:3], 0.0)[a[1] :] + a[3]]
+        ),
+    },
+    "batch_spread": {
+        "all entries together": lambda g, b: (g.flatten().var() / b).sqrt(),
+        "and divided by n − 1": _root_of(lambda g, n, p: _squares(g).sum() / (n - 1) / p),
+        "this divides by B − 1": lambda g, b: (_squares(g).sum() / len(g) / (b - 1)).sqrt(),
+        "one for each parameter": lambda g, b: g.std(0, correction=0) / b**0.5,
+        "lengths": lambda g, b: torch.std(g.square().sum(1).sqrt()) / b**0.5,
+        "the length of the full gradient": lambda g, b: g.mean(0).square().sum().sqrt() / b**0.5,
+        "multiplied by √B": lambda g, b: (_squares(g).sum() / len(g) * b).sqrt(),
+        "not averaged over the rows": lambda g, b: (_squares(g).sum() / b).sqrt(),
+        "of each row": lambda g, b: (_squares(g.T).sum() / g.shape[1] / b).sqrt(),
+        "the rows and the batch size": lambda g, b: (_squares(g).sum() / len(g) ** 2 / b).sqrt(),
+        "(n − B) / n": lambda g, b: (
+            _squares(g).sum() / len(g) / b * (1 - min(b, len(g)) / len(g))
+        ).sqrt(),
+        "averaged over the parameters where": lambda g, b: (
+            _squares(g).mean(0).sqrt().mean() / b**0.5
+        ),
+    },
+}

@@ -221,3 +221,103 @@ def changes__right_states(live, n, enough):
         totals[2] += ((state == -1) & (new == 1) & (lived == 1)).long()
         lived, state = torch.maximum(lived, (new == 1).long()), new
     return totals
+
+
+def _rest(whole, part, *, mean=None, weight=None):
+    (nw, mw, sw), (np, mp, sp) = whole, part
+    n = nw - np
+    m = mw - (mp - mw) * np / n if mean is None else mean(nw, np, n, mw, mp)
+    by = np * n / nw if weight is None else weight(nw, np, n)
+    return n, m, (sw - sp - by * (m - mp) ** 2).clamp(min=0)
+
+
+def _evidence(batches, c, *, counts=None, bound=None):
+    live = torch.cat([(z > 0).flatten(2).any(2) for z in batches])
+    n = len(live)
+    return (
+        live.sum(0) if counts is None else counts(batches),
+        1 - (1 - c) ** (1 / n) if bound is None else bound(n, c),
+    )
+
+
+WRONG = {
+    "rest_of": {
+        "the other side of the whole's": lambda w, p: _rest(
+            w, p, mean=lambda nw, np, n, mw, mp: mw + (mp - mw) * np / n
+        ),
+        "the rest has fewer": lambda w, p: _rest(
+            w, p, mean=lambda nw, np, n, mw, mp: mw - mp * np / nw
+        ),
+        "n_part / n_whole of the distance": lambda w, p: _rest(
+            w, p, mean=lambda nw, np, n, mw, mp: mw - (mp - mw) * np / nw
+        ),
+        "the wrong way round: n_part / n": lambda w, p: _rest(
+            w, p, mean=lambda nw, np, n, mw, mp: mw - (mp - mw) * n / np
+        ),
+        "the mean is that of the whole": lambda w, p: _rest(
+            w, p, mean=lambda nw, np, n, mw, mp: mw
+        ),
+        "weighed by nothing": lambda w, p: _rest(w, p, weight=lambda nw, np, n: 1),
+        "weighed by n_part:": lambda w, p: _rest(w, p, weight=lambda nw, np, n: np),
+        "weighed by n:": lambda w, p: _rest(w, p, weight=lambda nw, np, n: n),
+        "weighed by n_part · n_whole": lambda w, p: _rest(
+            w, p, weight=lambda nw, np, n: np * nw / n
+        ),
+        "scaled by the number of rows": lambda w, p: (
+            *_rest(w, p)[:2],
+            w[2] * (w[0] - p[0]) / w[0],
+        ),
+        "M2 of the two are added": lambda w, p: (*_rest(w, p)[:2], w[2] + p[2]),
+        "these are standard deviations": lambda w, p: (
+            *_rest(w, p)[:2],
+            (_rest(w, p)[2] / (w[0] - p[0])).sqrt(),
+        ),
+        "n is the number of all rows": lambda w, p: (w[0] + p[0], *_rest(w, p)[1:]),
+        "value 1 is one more": lambda w, p: (w[0] - p[0] + 1, *_rest(w, p)[1:]),
+        "1, 3, 2 of what is wanted": lambda w, p: [_rest(w, p)[i] for i in (0, 2, 1)],
+    },
+    "channel_evidence": {
+        "the chance of a dead look": lambda b, c: _evidence(
+            b, c, bound=lambda n, c: math.exp(math.log(1 - c) / n)
+        ),
+        "the n-th root is missing": lambda b, c: _evidence(b, c, bound=lambda n, c: c),
+        "for a small p only": lambda b, c: _evidence(
+            b, c, bound=lambda n, c: math.log(1 / (1 - c)) / n
+        ),
+        "divides the doubt": lambda b, c: _evidence(b, c, bound=lambda n, c: (1 - c) / n),
+        "divides the confidence": lambda b, c: _evidence(b, c, bound=lambda n, c: c / n),
+        "this is 1/n": lambda b, c: _evidence(b, c, bound=lambda n, c: 1 / n),
+        "one too small": lambda b, c: _evidence(
+            b, c, bound=lambda n, c: 1 - (1 - c) ** (1 / (n - 1))
+        ),
+        "two tails": lambda b, c: _evidence(b, c, bound=lambda n, c: 1 - ((1 - c) / 2) ** (1 / n)),
+        "parts of the examples": lambda b, c: (
+            _evidence(b, c)[0] / sum(len(z) for z in b),
+            _evidence(b, c)[1],
+        ),
+        "the counts are those of the last": lambda b, c: _evidence(
+            b, c, counts=lambda b: (b[-1] > 0).flatten(2).any(2).sum(0)
+        ),
+        "counts and bound are those of the last": lambda b, c: _evidence(b[-1:], c),
+        "of channels: count": lambda b, c: _evidence(
+            b, c, bound=lambda n, c: 1 - (1 - c) ** (1 / b[0].shape[1])
+        ),
+        "2, 1 of what is wanted": lambda b, c: _evidence(b, c)[::-1],
+    },
+    "changes": {
+        "live examples is not taken": lambda live, n, enough: _walk(
+            torch.where(live >= enough, live, 0), n, enough
+        ),
+        "births are counted among the revivals": lambda *a: (
+            *_walk(*a)[:2],
+            _walk(*a)[0] + _walk(*a)[2],
+        ),
+        "revivals are counted among the births": lambda *a: (
+            _walk(*a)[0] + _walk(*a)[2],
+            *_walk(*a)[1:],
+        ),
+        "sums over the units": lambda *a: tuple(t.sum() for t in _walk(*a)),
+        "count every one": lambda *a: tuple((t > 0).long() for t in _walk(*a)),
+        "2, 1, 3 of what is wanted": lambda *a: [_walk(*a)[i] for i in (1, 0, 2)],
+    },
+}
