@@ -25,7 +25,7 @@ from mlpinit.grading import crew, export, inputs
 from mlpinit.grading.exercise import CHAPTERS, all_exercises, find
 from mlpinit.grading.grade import Report, grade, grade_source, read_submission
 from mlpinit.grading.journal import Journal, digest
-from mlpinit.grading.judge import FAILED, PASSED
+from mlpinit.grading.judge import FAILED, PASSED, Verdict
 from mlpinit.grading.show import as_text, progress
 from mlpinit.grading.submission import Submission
 
@@ -426,3 +426,24 @@ def test_the_learner_s_own_cases_are_what_one_submission_is_graded_on(tmp_path, 
     document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
     assert document["submissions"][0]["seed"] is None
     assert "--seed" not in capsys.readouterr().err
+
+
+def test_protections_that_are_missing_are_named(capsys, tmp_path, monkeypatch):
+    def held(submission, runner, *, seed, tell):
+        names = ("limits", "files", "processes", "network")
+        lacking = ("limits", "processes") if submission.name == "ben" else names
+        verdicts = [Verdict(find("6.1"), PASSED, held=h) for h in (names, lacking, ())]
+        return Report(submission.name, tuple(verdicts), seed)
+
+    monkeypatch.setattr(crew, "grade", held)
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE)
+    assert command.main([*folders, "--json", str(tmp_path / "json")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("This machine lacks") == 2
+    assert "This machine lacks closed files" in said
+    assert "This machine lacks a closed network" in said
+    document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, export.SCHEMA)
+    anna, ben = document["submissions"]
+    assert anna["missing"] == []
+    assert len(ben["missing"]) == 2
