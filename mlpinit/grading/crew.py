@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mlpinit.grading.client import Runner
 from mlpinit.grading.exercise import all_exercises
-from mlpinit.grading.grade import Report, grade
+from mlpinit.grading.grade import Known, Report, grade
 from mlpinit.grading.judge import Verdict
 from mlpinit.grading.submission import Submission
 
@@ -35,6 +35,7 @@ def grade_many(
     for runner in runners:
         idle.put(runner)
     stop = threading.Event()
+    known: Known = {}  # untouched starters above all: most of a class hands in some
     bar = tqdm(total=len(submissions) * len(all_exercises()), unit="exercise", disable=None)
 
     def tell(verdict: Verdict) -> None:
@@ -45,7 +46,7 @@ def grade_many(
     def work(submission: Submission) -> Report:
         runner = idle.get()
         try:
-            return grade(submission, runner, seed=seed, tell=tell)
+            return grade(submission, runner, seed=seed, known=known, tell=tell)
         finally:
             idle.put(runner)
 

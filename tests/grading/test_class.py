@@ -25,7 +25,7 @@ from mlpinit.grading import crew, export, inputs
 from mlpinit.grading.exercise import CHAPTERS, all_exercises, find
 from mlpinit.grading.grade import Report, grade, grade_source, read_submission
 from mlpinit.grading.journal import Journal, digest
-from mlpinit.grading.judge import FAILED, PASSED, Verdict
+from mlpinit.grading.judge import FAILED, PASSED, TO_DO, Verdict
 from mlpinit.grading.show import as_text, progress
 from mlpinit.grading.submission import Submission
 
@@ -340,7 +340,7 @@ def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, grad
 def test_a_crew_that_is_stopped_ends_between_two_exercises(monkeypatch):
     told = []
 
-    def slow(submission, runner, *, seed, tell):
+    def slow(submission, runner, *, tell, **kwargs):
         for number in range(5 if submission.name == "quick" else 1000):
             time.sleep(0.01)
             tell(None)
@@ -353,6 +353,34 @@ def test_a_crew_that_is_stopped_ends_between_two_exercises(monkeypatch):
     with contextlib.closing(crew.grade_many(class_, 2, "", None)) as done:
         assert next(done) == (0, "quick")
     assert len(told) < 1000
+
+
+def test_a_file_that_is_the_same_is_run_once_unless_it_failed(monkeypatch):
+    ran = []
+
+    def verdicts(runner, exercise, source, seed):
+        ran.append(source)
+        status = {b"wrong": FAILED, b"open": TO_DO}.get(source, PASSED)
+        return Verdict(exercise, status, output="hm" if source == b"prints" else "")
+
+    monkeypatch.setattr("mlpinit.grading.grade.grade_source", verdicts)
+    known = {}
+    texts = (b"right", b"open", b"wrong", b"prints")
+    for _ in range(2):
+        for text in texts:
+            one = Submission("one", {"tanh_derivative": text}, {})
+            (found,) = grade(one, None, [find("6.1")], known=known).verdicts
+            assert found.status == {b"wrong": FAILED, b"open": TO_DO}.get(text, PASSED)
+    assert ran == [*texts, b"wrong", b"prints"]
+    grade(
+        Submission("one", {"tanh_derivative": b"right"}, {}),
+        None,
+        [find("6.1")],
+        seed=3,
+        known=known,
+    )
+    grade(Submission("one", {"tanh_derivative": b"right"}, {}), None, [find("6.2")], known=known)
+    assert len(ran) == 8
 
 
 def test_another_seed_or_other_graders_grade_all_anew(tmp_path, graded, monkeypatch):
@@ -429,7 +457,7 @@ def test_the_learner_s_own_cases_are_what_one_submission_is_graded_on(tmp_path, 
 
 
 def test_protections_that_are_missing_are_named(capsys, tmp_path, monkeypatch):
-    def held(submission, runner, *, seed, tell):
+    def held(submission, runner, *, seed, **kwargs):
         names = ("limits", "files", "processes", "network")
         lacking = ("limits", "processes") if submission.name == "ben" else names
         verdicts = [Verdict(find("6.1"), PASSED, held=h) for h in (names, lacking, ())]
