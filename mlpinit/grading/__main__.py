@@ -51,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_all(graded, args)
     if not args.quiet:
         _show(graded)
-        if seed is not None:
-            print(f"The cases were drawn with --seed {seed}.", file=sys.stderr)
+        _tell(graded, seed)
     return 0
 
 
@@ -181,6 +180,14 @@ def _show(reports: list[Report]) -> None:
         return
     for report in reports:
         print(f"{report.name:<40}{report.points:>5} of {report.max_points}")
+
+
+def _tell(reports: list[Report], seed: int | None) -> None:
+    """What an instructor should know of how it was graded."""
+    for says in dict.fromkeys(says for report in reports for says in report.missing):
+        print(f"This machine lacks {says}.", file=sys.stderr)
+    if seed is not None:
+        print(f"The cases were drawn with --seed {seed}.", file=sys.stderr)
 
 
 def _write_all(reports: list[Report], args: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ SCHEMA = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["name", "points", "max_points", "seed", "exercises"],
+                "required": ["name", "points", "max_points", "seed", "missing", "exercises"],
                 "additionalProperties": False,
                 "properties": {
                     "name": {"type": "string"},
@@ -40,6 +40,11 @@ SCHEMA = {
                     "seed": {
                         "type": ["integer", "null"],
                         "description": "of the cases; null for those that learners have",
+                    },
+                    "missing": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "protections that were not in place, in words",
                     },
                     "exercises": {
                         "type": "array",
@@ -117,6 +122,7 @@ def as_json(reports: Sequence[Report]) -> str:
             "points": report.points,
             "max_points": report.max_points,
             "seed": report.seed,
+            "missing": report.missing,
             "exercises": [_exercise(v) for v in report.verdicts],
         }
         for report in reports

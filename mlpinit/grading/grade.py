@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from mlpinit.grading import sandbox
 from mlpinit.grading.client import Runner
 from mlpinit.grading.drawn import drawn
 from mlpinit.grading.exercise import Exercise, all_exercises
@@ -52,6 +53,12 @@ class Report:
     def max_points(self) -> int:
         """Points there are."""
         return sum(v.exercise.points for v in self.verdicts)
+
+    @property
+    def missing(self) -> list[str]:
+        """In words, the protections that some of its runs lacked; nothing where none ran."""
+        ran = [set(v.held) for v in self.verdicts if v.held]
+        return sandbox.missing(sorted(set.intersection(*ran))) if ran else []
 
     def count(self, status: str) -> int:
         """How many exercises have that status."""

@@ -7,12 +7,14 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree as ET
 
 import jsonschema
@@ -264,7 +266,16 @@ def test_no_answer_costs_anybody_else_a_grade(tmp_path):
 
 
 def test_names_of_any_kind_are_rows_of_their_own(tmp_path, capsys):
-    names = [b"a\nb", b"a\tb", b"\x1b[2J", b"Ren\xe9", "\u202eeva".encode(), b"--csv", b"sam (2)"]
+    names = [
+        b"a\nb",
+        rb"a\nb",
+        b"a\tb",
+        b"\x1b[2J",
+        b"Ren\xe9",
+        "\u202eeva".encode(),
+        b"--csv",
+        b"sam (2)",
+    ]
     if sys.platform != "linux":
         names = [name for name in names if name != b"Ren\xe9"]
     folders = [os.fsdecode(os.path.join(os.fsencode(tmp_path), name)) for name in names]
@@ -275,7 +286,7 @@ def test_names_of_any_kind_are_rows_of_their_own(tmp_path, capsys):
     assert command.main([*folders, f"--csv={out}", f"--junit={xml}"]) == 0
     found = rows(out)
     assert len(found) == len(folders)
-    assert {r"a\nb", r"a\tb", r"\x1b[2J", r"\u202eeva", "'--csv"} <= set(found)
+    assert {r"a\nb", r"a\nb (2)", r"a\tb", r"\x1b[2J", r"\u202eeva", "'--csv"} <= set(found)
     assert [name for name in found if "sam" in name] == ["sam (2)", "sam", "sam (3)"]
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == len(folders)
@@ -300,7 +311,7 @@ def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, grad
     line = [sys.executable, "-m", "mlpinit.grading", *asked]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
-        while not (journal.exists() and b'"anna"' in journal.read_bytes()):
+        while not re.search(rb'"anna".*\n', journal.read_bytes() if journal.exists() else b""):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -324,6 +335,24 @@ def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, grad
     assert command.main([*asked, "--resume"]) == 0
     assert graded == ["cleo"], "what changed, and no other"
     assert rows(out) == {"anna": points, "ben": points, "cleo": "0"}
+
+
+def test_a_crew_that_is_stopped_ends_between_two_exercises(monkeypatch):
+    told = []
+
+    def slow(submission, runner, *, tell, **kwargs):
+        for number in range(5 if submission.name == "quick" else 1000):
+            time.sleep(0.01)
+            tell(None)
+            told.append(number)
+        return submission.name
+
+    monkeypatch.setattr(crew, "grade", slow)
+    monkeypatch.setattr(crew, "Runner", mock.Mock())
+    class_ = [Submission(name, {}, {}) for name in ("quick", "slow", "not begun")]
+    with contextlib.closing(crew.grade_many(class_, 2, "", None)) as done:
+        assert next(done) == (0, "quick")
+    assert len(told) < 1000
 
 
 def test_a_file_that_is_the_same_is_run_once_unless_it_failed(monkeypatch):
@@ -379,8 +408,19 @@ def test_a_journal_gives_back_the_report_that_it_took(runner, tmp_path):
                 assert journal.find(key, "eva").verdicts[0].held == report.verdicts[0].held
             journal.begin(None)
             journal.add(key, report)
+            written = (tmp_path / "journal").read_bytes()
+            assert written.endswith(b"}\n"), "nothing waits for the journal to be closed"
     with contextlib.closing(Journal(tmp_path / "journal", resume=False)) as journal:
         assert journal.find(key, "eva") is None, "begun anew"
+
+
+def test_a_line_that_was_cut_off_swallows_none_of_those_after_it(tmp_path):
+    (tmp_path / "journal").write_bytes(b'{"name": "ben", "digest": "cut of')
+    for seed in (7, None):
+        with contextlib.closing(Journal(tmp_path / "journal", resume=True)) as journal:
+            if seed is None:
+                assert journal.seed == 7
+            journal.begin(seed)
 
 
 def test_a_class_has_cases_of_its_own_and_the_report_names_their_seed(tmp_path, capsys):
@@ -414,3 +454,24 @@ def test_the_learner_s_own_cases_are_what_one_submission_is_graded_on(tmp_path, 
     document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
     assert document["submissions"][0]["seed"] is None
     assert "--seed" not in capsys.readouterr().err
+
+
+def test_protections_that_are_missing_are_named(capsys, tmp_path, monkeypatch):
+    def held(submission, runner, *, seed, **kwargs):
+        names = ("limits", "files", "processes", "network")
+        lacking = ("limits", "processes") if submission.name == "ben" else names
+        verdicts = [Verdict(find("6.1"), PASSED, held=h) for h in (names, lacking, ())]
+        return Report(submission.name, tuple(verdicts), seed)
+
+    monkeypatch.setattr(crew, "grade", held)
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE)
+    assert command.main([*folders, "--json", str(tmp_path / "json")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("This machine lacks") == 2
+    assert "This machine lacks closed files" in said
+    assert "This machine lacks a closed network" in said
+    document = json.loads((tmp_path / "json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, export.SCHEMA)
+    anna, ben = document["submissions"]
+    assert anna["missing"] == []
+    assert len(ben["missing"]) == 2
