@@ -80,7 +80,8 @@ class Runner:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._home.cleanup()
+        with suppress(RecursionError):  # a submission may leave folders a thousand deep
+            self._home.cleanup()
 
     def run(self, job: Job) -> Ending:
         """Run one job; an `Ending` with how='lost' when the runner itself did not survive it."""

@@ -80,7 +80,8 @@ class Box:
 
     def close(self) -> None:
         """Remove the folder and give back the rules."""
-        shutil.rmtree(self._root, ignore_errors=True)
+        with suppress(RecursionError):  # of folders within folders within folders
+            shutil.rmtree(self._root, ignore_errors=True)
         if self.rules is not None:
             os.close(self.rules)
 
@@ -92,7 +93,8 @@ class Box:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(RecursionError):
+                shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():
                 self.close()
                 self._prepare()

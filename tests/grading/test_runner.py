@@ -58,8 +58,8 @@ def test_a_child_of_this_process_answers_as_a_runner_s_does():
 def test_a_runner_has_nothing_in_its_memory_of_what_passed_by(runner):
     """So no child finds there what another was given, or answered."""
     secret = "".join(["never", "to", "be", "found"])
-    source = f"def f(x):\n    print({secret!r})\n    return {secret!r} + str(x)\n"
-    ending = runner.run(replace(JOB, source=source.encode()))
+    source = "def f(x):\n    print(x)\n    return x + x\n"
+    ending = runner.run(replace(JOB, source=source, cases=[wire.encode([secret])]))
     assert secret in ending.lines[0]
     assert secret in ending.output
     memory = memory_of(runner._process.pid)

@@ -156,12 +156,12 @@ OTHERS = {
     "a signal to everybody": "os.kill(-1, 9)",
     "a signal by way of a pipe": "fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, other)",
     "a lease": "fcntl.fcntl(os.open(__file__, 0), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
-    "a lock": "fcntl.flock(os.open(torch.__file__, 0), fcntl.LOCK_EX)",
+    "a lock": "fcntl.flock(os.open(__file__, 0), fcntl.LOCK_EX)",
     "a terminal's letters": "fcntl.ioctl(0, 0x5412, b'x')",
-    "the mode of a file": "os.chmod(torch.__file__, 0o644)",
-    "the mode of an open file": "os.fchmod(os.open(torch.__file__, 0), 0o644)",
-    "the times of a file": "os.utime(torch.__file__)",
-    "an emptied file": "os.open(torch.__file__, os.O_RDONLY | os.O_TRUNC)",
+    "the mode of a file": "os.chmod(__file__, 0o644)",
+    "the mode of an open file": "os.fchmod(os.open(__file__, 0), 0o644)",
+    "the times of a file": "os.utime(__file__)",
+    "an emptied file": "os.open(__file__, os.O_RDONLY | os.O_TRUNC)",
     "shared memory": "open('/dev/shm/left', 'w')",
     "shared memory by its module": "multiprocessing.shared_memory.SharedMemory('left', True, 9)",
     "a process": "os.fork()",
@@ -185,7 +185,7 @@ def test_what_is_another_s_is_out_of_reach(said, runner, what):
             Path(f"/proc/{pid}/limits").read_text(),
         )
 
-    imports = "import fcntl, multiprocessing.shared_memory, resource, socket, torch\n"
+    imports = "import fcntl, multiprocessing.shared_memory, resource, socket\n"
     code = f"{imports}other = os.getppid()\n{OTHERS[what]}\nreturn 'done'"
     said("return 1", "processes", "files")
     before = settings()
@@ -263,6 +263,18 @@ def test_what_one_leaves_the_next_does_not_find(said):
     assert '\\"list\\":[]' in said(
         "return [n for n in os.listdir('..') if n != 'scratch']", "files"
     )
+
+
+@linux
+def test_folders_a_thousand_deep_cost_nobody_anything(said):
+    deep = "for _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nreturn 1"
+    with Runner() as fresh:
+        assert '\\"plain\\":1' in said(deep, by=fresh)
+        pid = fresh._process.pid
+        assert '\\"list\\":[]' in said(
+            "return [n for n in os.listdir('.') if n != 'f.py']", by=fresh
+        )
+        assert fresh._process.pid == pid, "the runner itself survived"
 
 
 def test_a_scratch_folder_that_cannot_be_removed_is_given_up(monkeypatch):
