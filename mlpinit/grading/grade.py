@@ -96,8 +96,8 @@ def grade_exercise(
 ) -> Verdict:
     """The verdict on one exercise; 'to do', with the reason, where its file could not be read.
 
-    What `known` holds of a file that is the same to the byte is not run again, and what passes or
-    is to do is added to it. A failure is not: it may have been the machine's, and each has its own.
+    What `known` holds of a file that is the same to the byte is not run again; what passes or is to
+    do is added to it. A failure is not: it may have been the machine's, and each has its own.
     """
     source = submission.files.get(exercise.chapter)
     if source is None:

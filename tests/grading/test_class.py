@@ -383,6 +383,21 @@ def test_a_file_that_is_the_same_is_run_once_unless_it_failed(monkeypatch):
     assert len(ran) == 8
 
 
+def test_a_journal_is_written_at_once_and_a_line_cut_off_costs_no_other(tmp_path):
+    path = tmp_path / "journal"
+    with contextlib.closing(Journal(path, resume=False)) as journal:
+        journal.begin(3)
+        journal.add("key", Report("anna", ()))
+        assert path.read_bytes().endswith(b"\n"), "not when it is closed"
+    with path.open("ab") as file:
+        file.write(b'{"digest": "cut of')
+    with contextlib.closing(Journal(path, resume=True)) as journal:
+        journal.begin(4)
+    with contextlib.closing(Journal(path, resume=True)) as journal:
+        assert journal.seed == 4
+        assert journal.find("key", "anna") == Report("anna", (), 4)
+
+
 def test_another_seed_or_other_graders_grade_all_anew(tmp_path, graded, monkeypatch):
     folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE)
     asked = [*folders, "--csv", str(tmp_path / "grades.csv"), "--resume"]
