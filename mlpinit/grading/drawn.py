@@ -6,12 +6,13 @@ class: they are worked out once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache, cached_property, lru_cache
 
 from torch import Tensor
 
 from mlpinit.grading import wire
-from mlpinit.grading.exercise import Case, Exercise
+from mlpinit.grading.exercise import Case, Exercise, Mistake
 
 __all__ = ["Drawn", "copied", "drawn"]
 
@@ -22,7 +23,7 @@ class Drawn:
     - `cases`: as the exercise draws them
     - `encoded`: their arguments as they are sent
     - `expected(i)`: the right answer to case i, from 0
-    - `mistaken(i)`: what each known mistake makes of case i, after what is to be said of it
+    - `mistaken(i)`: what each known mistake makes of case i, with what is to be said of it first
     """
 
     def __init__(self, exercise: Exercise, seed: int | None) -> None:
@@ -30,7 +31,8 @@ class Drawn:
         self.exercise, self.seed = exercise, seed
         self.cases: list[Case] = exercise.draw(seed)
         self.expected = cache(self._expected)
-        self.mistaken = cache(self._mistaken)
+        self._shared = cache(lambda i: copied(self.cases[i].args))
+        self._mistakes: dict[int, dict[int, object | None]] = {}
 
     @cached_property
     def encoded(self) -> list[str]:
@@ -40,17 +42,21 @@ class Drawn:
     def _expected(self, i: int) -> object:
         return self.exercise.oracle(*copied(self.cases[i].args))
 
-    def _mistaken(self, i: int) -> list[tuple[str, object]]:
-        """Without those that cannot be told on this case."""
-        found = []
-        for mistake in self.exercise.mistakes:
-            try:
-                wrong = mistake.wrong(*copied(self.cases[i].args))
-            except Exception:
-                continue
-            if wrong is not None:
-                found.append((mistake.says, wrong))
-        return found
+    def mistaken(self, i: int) -> Iterator[tuple[str, object]]:
+        """Work out no more of them than are asked for; those that cannot be told are left out."""
+        known = self._mistakes.setdefault(i, {})
+        for place, mistake in enumerate(self.exercise.mistakes):
+            if place not in known:
+                known[place] = self._wrong(mistake, i)
+            if known[place] is not None:
+                yield mistake.says, known[place]
+
+    def _wrong(self, mistake: Mistake, i: int) -> object | None:
+        args = self._shared(i) if mistake.pure else copied(self.cases[i].args)
+        try:
+            return mistake.wrong(*args)
+        except Exception:
+            return None
 
 
 drawn = lru_cache(maxsize=256)(Drawn)

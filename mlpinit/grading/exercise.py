@@ -83,11 +83,13 @@ class Case:
 class Mistake:
     """A known mistake: `wrong(*args)` is the answer it gives, `says` what it is and what to do.
 
-    `wrong` may return None, or raise, for inputs on which the mistake cannot be told.
+    `wrong` may return None, or raise, for inputs on which the mistake cannot be told. One that is
+    `pure` leaves its arguments as they are, so that several can be given the same.
     """
 
     says: str
     wrong: Callable[..., object]
+    pure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ def all_exercises() -> tuple[Exercise, ...]:
     for chapter in CHAPTERS:
         module = importlib.import_module(f"mlpinit.grading.exercises.{chapter}")
         for e in module.EXERCISES:
-            general = (Mistake(says, wrong) for says, wrong in relatives(e.oracle))
+            general = (Mistake(says, wrong, pure=True) for says, wrong in relatives(e.oracle))
             found.append(replace(e, mistakes=(*e.mistakes, *general)))
     return tuple(found)
 

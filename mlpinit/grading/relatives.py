@@ -6,7 +6,6 @@ is wanted, its running sums, its rows in reverse. Why that is so the learner is 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from itertools import permutations
 
@@ -208,16 +207,23 @@ def _ordered(answer: object, order: tuple[int, ...]) -> tuple | None:
 
 
 def _remembered(oracle: Callable[..., object]) -> Callable[..., object]:
-    """The oracle, which works out once what it is asked many times in a row."""
-    last: list = [None, None]
+    """The oracle, which works out once what it is asked many times in a row.
+
+    The same arguments are the same objects: to compare their numbers takes longer than an answer.
+    """
+    last: tuple[tuple, object] | None = None  # one name: another thread sees both or neither
 
     def right(*args: object) -> object:
-        key = pickle.dumps(args)
-        if last[0] != key:
-            answer = oracle(*args)
-            parts = answer if isinstance(answer, tuple | list) else [answer]
-            size = sum(p.numel() if isinstance(p, Tensor) else 1 for p in parts)
-            last[:] = key, answer if size <= _LARGEST else None
-        return last[1]
+        nonlocal last
+        known = last
+        same = known is not None and len(known[0]) == len(args)
+        if same and all(a is b for a, b in zip(known[0], args, strict=True)):
+            return known[1]
+        answer = oracle(*args)
+        parts = answer if isinstance(answer, tuple | list) else [answer]
+        size = sum(p.numel() if isinstance(p, Tensor) else 1 for p in parts)
+        answer = answer if size <= _LARGEST else None
+        last = args, answer
+        return answer
 
     return right
