@@ -27,7 +27,7 @@ def _logit_cases(g: Generator) -> list[Case]:
     small = torch.randn(3, 4, generator=g)
     far = torch.tensor([[1000.0, -1000, 0, 3, 3], [500, 501, 499, -2000, 0]])
     return [
-        Case((small, torch.tensor([2, 0, 3]), torch.tensor([3, 1, 2]))),
+        Case((small, torch.tensor([2, 0, 3]), torch.tensor([4, 1, 2]))),
         case(32, 27, 2.0, torch.float64, "float64"),
         Case((far, torch.tensor([3, 1]), torch.tensor([2, 5])), "logits far out"),
         case(7, 5, 60.0, torch.float32, "large logits"),
@@ -295,7 +295,7 @@ AFFINE = Exercise(
             ),
         ),
         Mistake(
-            "dW is the transpose of what is wanted: W is (fan_out, fan_in), and so is its gradient",
+            "dW: it is the transpose of what is wanted, for W is (fan_out, fan_in), and so its gradient",
             lambda x, W, dy: (
                 _affine_oracle(x, W, dy)[0],
                 _affine_oracle(x, W, dy)[1].T,
@@ -455,7 +455,7 @@ TABLE = Exercise(
             lambda added, last, output, uses: added * output,
         ),
         _table_mistake(
-            "this is the transpose of what is wanted: dC has the shape of C, (vocab, n_embd)",
+            "it is the transpose of what is wanted: dC has the shape of C, (vocab, n_embd)",
             lambda added, last, output, uses: (added + output).T,
         ),
         Mistake(

@@ -354,13 +354,17 @@ WRONG = {
             dy[..., :, None] * x[..., None, :],
             _rows(dy).sum(0),
         ),
-        "one for each entry of the first axis": lambda x, W, dy: (dy @ W, dy.mT @ x, dy.sum(0)),
+        "dW has an axis too many": lambda x, W, dy: (dy @ W, dy.mT @ x, dy.sum(0)),
         "alone: sum over all axes in front": lambda x, W, dy: (
             dy @ W,
             _rows(dy).T @ _rows(x),
             dy.sum(0),
         ),
-        "dW is the transpose": lambda x, W, dy: (dy @ W, _rows(x).T @ _rows(dy), _rows(dy).sum(0)),
+        "for W is (fan_out, fan_in)": lambda x, W, dy: (
+            dy @ W,
+            _rows(x).T @ _rows(dy),
+            _rows(dy).sum(0),
+        ),
         "dx is divided": lambda *args: [
             _linear(*args)[0] / len(_rows(args[0])),
             *_linear(*args)[1:],
