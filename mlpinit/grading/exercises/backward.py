@@ -295,7 +295,8 @@ AFFINE = Exercise(
             ),
         ),
         Mistake(
-            "dW: it is the transpose of what is wanted, for W is (fan_out, fan_in), and so its gradient",
+            "dW: it is the transpose of what is wanted, for W is (fan_out, fan_in), and so its "
+            "gradient",
             lambda x, W, dy: (
                 _affine_oracle(x, W, dy)[0],
                 _affine_oracle(x, W, dy)[1].T,
