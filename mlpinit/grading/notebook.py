@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mlpinit.grading import lazy
 from mlpinit.grading.drawn import drawn
 from mlpinit.grading.exercise import find
 from mlpinit.grading.job import Ending
@@ -48,7 +50,16 @@ def check(name: str, function: Callable) -> Shown:
         return answers_of(lambda: function, cases)
 
     if hasattr(os, "fork"):
+        lazy.load(lazy.leading_to(_source(function)))
         ending = watch_over(answers, exercise.limits, confined=False)
     else:
         ending = Ending(list(answers()), "exit", 0, "", 0, 0.0, [])
     return Shown(judge(exercise, ending))
+
+
+def _source(function: Callable) -> bytes:
+    """The text of a function; nothing where Python does not have it."""
+    try:
+        return inspect.getsource(function).encode("utf-8", "replace")
+    except (OSError, TypeError):
+        return b""

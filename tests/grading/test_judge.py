@@ -136,6 +136,20 @@ def test_check_in_a_notebook_survives_what_the_function_does():
     assert "ended the process" in check("6.1", leaves).verdict.problem
 
 
+def test_check_in_a_notebook_imports_beforehand_what_the_function_leads_to(monkeypatch):
+    asked = []
+    monkeypatch.setattr("mlpinit.grading.lazy.load", asked.extend)
+
+    def by_autograd(x):
+        x = x.detach().requires_grad_()
+        torch.tanh(x).backward(torch.ones_like(x))
+        return x.grad
+
+    assert check("6.1", by_autograd).verdict.status == PASSED
+    assert asked == ["torch.fx.experimental.symbolic_shapes"]
+    assert check("6.1", len).verdict.status == FAILED, "whose text Python does not have"
+
+
 def test_check_without_fork_runs_in_place(monkeypatch):
     monkeypatch.delattr("os.fork")
     assert check("6.1", lambda x: 1 - torch.tanh(x) ** 2).verdict.status == PASSED
