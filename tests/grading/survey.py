@@ -11,14 +11,15 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
 from mlpinit.grading import wire
-from mlpinit.grading.exercise import CHAPTERS, Case, Exercise, Mistake, all_exercises, find
+from mlpinit.grading.drawn import drawn
+from mlpinit.grading.exercise import CHAPTERS, Exercise, Mistake, all_exercises
 from mlpinit.grading.job import Ending
 from mlpinit.grading.judge import FAILED, Verdict, judge
 from mlpinit.grading.runner import answers_of
@@ -79,42 +80,8 @@ def own_mistakes(exercise: Exercise) -> tuple[Mistake, ...]:
 
 def verdict(exercise: Exercise, answer: Callable, seed: int | None = None) -> Verdict:
     """The verdict on an answer, without the sandbox: on the learner's cases, or those of a seed."""
-    drawn = _drawn(exercise.id, seed)
-    said = list(answers_of(lambda: answer, drawn.lines))
-    return judge(drawn, Ending(said, "exit", 0, "", 0, 0.0, []))
-
-
-@cache
-def _drawn(name: str, seed: int | None) -> _Drawn:
-    return _Drawn(find(name), seed)
-
-
-class _Drawn:
-    """An exercise whose cases are drawn, once, and whose right answers are remembered."""
-
-    def __init__(self, exercise: Exercise, seed: int | None) -> None:
-        self.exercise, self.cases = exercise, exercise.draw(seed)
-        self.lines = [wire.encode(case.args) for case in self.cases]
-        self.oracle = _remembered(exercise.oracle)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.exercise, name)
-
-    def draw(self) -> list[Case]:
-        return self.cases
-
-
-def _remembered(oracle: Callable) -> Callable:
-    answers = {}
-
-    @wraps(oracle)
-    def right(*args: object) -> object:
-        line = wire.encode(args)
-        if line not in answers:
-            answers[line] = oracle(*args)
-        return answers[line]
-
-    return right
+    said = list(answers_of(lambda: answer, drawn(exercise, seed).encoded))
+    return judge(exercise, Ending(said, "exit", 0, "", 0, 0.0, []), seed)
 
 
 def derived(exercise: Exercise) -> dict[str, Callable]:

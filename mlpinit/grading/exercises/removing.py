@@ -113,10 +113,6 @@ SPEED = Exercise(
             lambda c, rule: 2.0 - _speed(c, rule),
         ),
         Mistake(
-            "the two rules are exchanged",
-            lambda c, rule: _speed(c, "sign" if rule == "sgd" else "sgd"),
-        ),
-        Mistake(
             "only units stuck at 1 or −1 are counted",
             lambda c, rule: 1.0 + float((c.abs() == 1).sum()),
         ),
@@ -431,10 +427,6 @@ TWINS = Exercise(
         Mistake(
             "the units are compared by their means: twins agree on every row",
             lambda h, W2: _merge(h, W2, same=_close_means),
-        ),
-        Mistake(
-            "one row in common makes no twins: they agree on every row",
-            lambda h, W2: _merge(h, W2, same=lambda x, y: bool((x == y).any())),
         ),
         Mistake(
             "the rows of twins are averaged: both add to every logit",

@@ -380,11 +380,6 @@ CONVICT = Exercise(
             "the doubt is spread over the rows: (1 − p)ⁿ falls faster than 1/n",
             lambda p, c: math.ceil(1 / (p * (1 - c))),
         ),
-        Mistake(
-            "neither is taken from 1: n dead rows in a row have the probability (1 − p)ⁿ, and at "
-            "most 1 − confidence is asked",
-            lambda p, c: math.ceil(math.log(c) / math.log(p)),
-        ),
     ),
     hints=(
         "A unit that is live on the part p of the data shows n dead rows in a row with the "

@@ -222,10 +222,6 @@ REST = Exercise(
             ),
         ),
         Mistake(
-            "rounding has made M2 negative: nothing below 0",
-            _below_zero,
-        ),
-        Mistake(
             "n is the number of all rows and of the part together: the rest has the difference",
             lambda whole, part: (whole[0] + part[0], *_rest(whole, part)[1:]),
         ),
@@ -588,12 +584,6 @@ CHANGES = Exercise(
                 (live > 0).sum(0),
                 ((live == 0) & (n >= enough)[:, None]).sum(0),
                 _changes(live, n, enough)[2],
-            ),
-        ),
-        Mistake(
-            "a unit dead from the first has not died: death needs a life",
-            lambda live, n, enough: _counted(
-                live, n, _by_the_rule(enough), lambda said: _told(["live", *said])
             ),
         ),
         Mistake(
