@@ -77,7 +77,7 @@ def test_every_report_takes_any_text(text):
         assert legal(shown)
     name = visible(text)
     _, row = csv.reader(io.StringIO(export.as_csv([one])))
-    assert row[0].removeprefix("'") == name.removeprefix("'")
+    assert row[0] in (name, f"'{name}")
     for document in (export.as_csv([one]), export.as_json([one]), export.as_gradescope(one)):
         assert legal(document)
         document.encode("utf-8")
