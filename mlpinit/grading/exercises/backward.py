@@ -27,7 +27,7 @@ def _logit_cases(g: Generator) -> list[Case]:
     small = torch.randn(3, 4, generator=g)
     far = torch.tensor([[1000.0, -1000, 0, 3, 3], [500, 501, 499, -2000, 0]])
     return [
-        Case((small, torch.tensor([2, 0, 3]), torch.tensor([3, 1, 2]))),
+        Case((small, torch.tensor([2, 0, 3]), torch.tensor([5, 1, 2]))),
         case(32, 27, 2.0, torch.float64, "float64"),
         Case((far, torch.tensor([3, 1]), torch.tensor([2, 5])), "logits far out"),
         case(7, 5, 60.0, torch.float32, "large logits"),
@@ -530,7 +530,7 @@ def _network_cases(g: Generator) -> list[Case]:
         case(3, 2, 4, 5),
         case(32, 30, 20, 27, dtype=torch.float64, what="float64"),
         case(9, 3, 6, 4, bias=-2.0, what="many units at 0"),
-        case(8, 4, 7, 5, last=100.0, what="large logits"),
+        case(8, 4, 7, 5, torch.float64, last=500.0, what="large logits, float64"),
         whole(6, 3, 5, 4, what="whole numbers, some z exactly 0"),
     ]
 

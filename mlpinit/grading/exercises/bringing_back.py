@@ -148,13 +148,6 @@ RETURNS = Exercise(
             ),
         ),
         Mistake(
-            "a unit is dead when it is silent on every row (all), not on some (any)",
-            lambda x, W, b, u, V, c: tuple(
-                (x.double() @ W.double() + b.double() <= 0).any(0) & _live(*network)
-                for network in ((u, V, c), (u, W, b), (x, V, c))
-            ),
-        ),
-        Mistake(
             "the old bias stands everywhere: new_b belongs to the unit as new_W does",
             lambda x, W, b, u, V, c: tuple(
                 ~_live(x, W, b) & _live(*network) for network in ((u, V, b), (u, W, b), (x, V, b))
@@ -185,13 +178,6 @@ RETURNS = Exercise(
                 _returns(*args)[0],
                 _returns(*args)[1] & _returns(*args)[0],
                 _returns(*args)[2] & _returns(*args)[0],
-            ),
-        ),
-        Mistake(
-            "means over the rows are asked: one row above 0 makes a unit live",
-            lambda x, W, b, u, V, c: tuple(
-                ~_live(x, W, b) & ((p.double() @ q.double()).mean(0) + r.double() > 0)
-                for p, q, r in ((u, V, c), (u, W, b), (x, V, c))
             ),
         ),
     ),

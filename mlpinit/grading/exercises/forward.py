@@ -327,11 +327,6 @@ SCALE = Exercise(
             )
         ),
         _scale_mistake(
-            "the number of examples stands where the fan-in is meant: each example sums over its "
-            "inputs",
-            lambda x, t, s: ((t**2 - s**2) / (len(x) * (x**2).mean())).sqrt(),
-        ),
-        _scale_mistake(
             "target_std is taken for a variance: it is a standard deviation, so square it",
             lambda x, t, s: ((t - s**2) / (x**2).sum(1).mean()).sqrt(),
         ),
@@ -454,12 +449,6 @@ def _placed(W: Tensor, order: Tensor) -> Tensor:
     return torch.empty_like(W).index_copy_(0, order, W)
 
 
-def _skipped(C: Tensor, W: list[Tensor], b: list[Tensor], X: Tensor, layer: int) -> Tensor | None:
-    if len(W) < 3 or W[layer].shape[0] != W[-1].shape[0]:
-        return None
-    return _logits(C, [*W[:layer], W[-1]], [*b[:layer], b[-1]], X)
-
-
 def _first_only(C: Tensor, W: list[Tensor], b: list[Tensor], X: Tensor) -> Tensor | None:
     return _logits(C, [W[0], W[-1]], [b[0], b[-1]], X) if len(W) > 2 else None
 
@@ -535,10 +524,6 @@ LOGITS = Exercise(
             "the embeddings are the wrong way round inside: all numbers of the first character "
             "come first",
             _crossed,
-        ),
-        Mistake(
-            "the last hidden layer is skipped",
-            lambda C, W, b, X: _skipped(C, W, b, X, -2),
         ),
         Mistake(
             "the first bias is missing",

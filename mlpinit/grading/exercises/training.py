@@ -304,11 +304,6 @@ SCHEDULE = Exercise(
                 shape=lambda t: peak * (1 + math.cos(math.pi * t)) / 2 / (peak - final)
             )(steps, warmup, peak, final),
         ),
-        Mistake(
-            "the decay starts one step late: step warmup still has the peak, and the last rates "
-            "are squeezed",
-            _schedule_wrong(fall=lambda s, steps, warmup: max(0, s - warmup) / (steps - warmup)),
-        ),
     ),
     hints=(
         "Write down by hand the rates of 8 steps with a warm-up of 3: which steps have 1/3, 2/3 "

@@ -73,14 +73,6 @@ def _rest_with(m2: Callable[..., Tensor] | None = None, mean: Callable[..., Tens
     return wrong
 
 
-def _below_zero(whole: Figures, part: Figures) -> Figures:
-    """In the precision that came, without the cut at 0."""
-    (nw, mw, sw), (np, mp, sp) = whole, part
-    n = nw - np
-    mean = mw + (mw - mp) * (np / n)
-    return n, mean, sw - sp - (mean - mp) ** 2 * (np * n / nw)
-
-
 def _merged(whole: Figures, part: Figures) -> Figures:
     n = whole[0] + part[0]
     apart = part[1].double() - whole[1].double()
@@ -220,10 +212,6 @@ REST = Exercise(
                     (sw - sp - (mr - mp) ** 2 * np * n / nw) / n
                 ).sqrt()
             ),
-        ),
-        Mistake(
-            "rounding has made M2 negative: nothing below 0",
-            _below_zero,
         ),
         Mistake(
             "n is the number of all rows and of the part together: the rest has the difference",
@@ -588,12 +576,6 @@ CHANGES = Exercise(
                 (live > 0).sum(0),
                 ((live == 0) & (n >= enough)[:, None]).sum(0),
                 _changes(live, n, enough)[2],
-            ),
-        ),
-        Mistake(
-            "a unit dead from the first has not died: death needs a life",
-            lambda live, n, enough: _counted(
-                live, n, _by_the_rule(enough), lambda said: _told(["live", *said])
             ),
         ),
         Mistake(

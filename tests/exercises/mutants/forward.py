@@ -254,7 +254,6 @@ WRONG = {
         "both biases are lost": lambda W1, b1, W2, b2: (W2 @ W1, torch.zeros_like(b2)),
     },
     "weight_scale": {
-        "the number of examples": lambda x, t, s: _scale(x, t, s, lambda x: len(x) * (x**2).mean()),
         "target_std is taken for a variance": lambda x, t, s: (
             (t - s**2) / (x**2).sum(1).mean()
         ).sqrt(),
@@ -264,7 +263,7 @@ WRONG = {
         "a mean square of 1": lambda x, t, s: ((t**2 - s**2) / x.shape[1]) ** 0.5,
         "the largest example": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1).max()),
         "the first example alone": lambda x, t, s: _scale(x, t, s, lambda x: (x[0] ** 2).sum()),
-        "the median": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1).median()),
+        "average over the batch": lambda x, t, s: _scale(x, t, s, lambda x: (x**2).sum(1).median()),
         "this is the inverse": lambda x, t, s: 1 / _scale(x, t, s, lambda x: (x**2).sum(1).mean()),
         "square first, then average": lambda x, t, s: _scale(
             x, t, s, lambda x: x.shape[1] * x.mean() ** 2
@@ -291,7 +290,7 @@ WRONG = {
         "the largest logit is taken off": lambda *args: (
             _run(*args) - _run(*args).amax(1, keepdim=True)
         ),
-        "the logits are asked": lambda *args: _run(*args).argmax(1),
+        "the logits themselves are asked": lambda *args: _run(*args).argmax(1),
         "these are probabilities": lambda *args: _run(*args).softmax(1),
         "logarithms of probabilities": lambda *args: _run(*args).log_softmax(1),
         "the oldest comes first": lambda C, W, b, X: _run(C, W, b, X.flip(1)),
