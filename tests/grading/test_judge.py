@@ -69,7 +69,7 @@ def test_a_failure_shows_input_expected_came_difference_diagnosis_in_this_order(
 def test_the_replayed_input_is_the_one_shown():
     (x,) = inputs("6.1", 1)
     assert torch.equal(x, SLOPE.draw()[0].args[0])
-    with pytest.raises(ValueError, match="cases 1 to 4, not 9"):
+    with pytest.raises(ValueError, match="cases 1 to 6, not 9"):
         inputs("6.1", 9)
 
 

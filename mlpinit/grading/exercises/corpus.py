@@ -349,8 +349,8 @@ TABLE = Exercise(
         ),
         *(
             Mistake(
-                "a small number is added to the probabilities before the logarithm: leave out the "
-                "cells that are 0 in dev, and the others need no help",
+                f"a small number ({small:g}) is added to the probabilities before the logarithm: "
+                "leave out the cells that are 0 in dev, and the others need no help",
                 lambda train, dev, a, small=small: _score(_shares(train, a) + small, dev.double()),
             )
             for small in (1e-2, 1e-3)
