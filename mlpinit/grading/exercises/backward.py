@@ -531,7 +531,7 @@ def _network_cases(g: Generator) -> list[Case]:
         case(3, 2, 4, 5),
         case(32, 30, 20, 27, dtype=torch.float64, what="float64"),
         case(9, 3, 6, 4, bias=-2.0, what="many units at 0"),
-        case(8, 4, 7, 5, last=100.0, what="large logits"),
+        case(8, 4, 7, 5, torch.float64, last=500.0, what="large logits, float64"),
         whole(6, 3, 5, 4, what="whole numbers, some z exactly 0"),
     ]
 

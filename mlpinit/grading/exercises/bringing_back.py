@@ -33,7 +33,7 @@ def _returns_cases(g: Generator) -> list[Case]:
         """Exact: each unit's largest z is told, before and in the three networks after."""
         x = torch.randint(-2, 3, (6, 2), generator=g).float()
         x[0] = torch.tensor([2.0, 1.0])
-        W = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]] * 2)
+        W = torch.tensor([[1.0], [2.0]]).repeat(1, 7)
         reach, new_reach = (x @ W).amax(0), (2 * x @ W).amax(0)
         b = torch.tensor([0.0, 0.0, -1.0, 1.0, -1.0, 0.0, -1.0]) - reach
         b[4] = -new_reach[4]
@@ -198,8 +198,10 @@ def _silence_cases(g: Generator) -> list[Case]:
         return Case((weight, bias, torch.randn(in_, generator=g, **kw).tanh(), dead), what)
 
     weight, _, constants, _ = case(2, 3, 1, 2, []).args
+    signs = constants.sign()
+    signs[0] = -signs[1]  # both occur
     return [
-        Case((weight, torch.tensor([3.0, -1.0]), constants.sign(), [1]), "a kernel of 1 by 2"),
+        Case((weight, torch.tensor([3.0, -1.0]), signs, [1]), "a kernel of 1 by 2"),
         case(4, 6, 3, 2, [0, 5, 2]),
         case(6, 4, 2, 3, [3], "float64", dtype=torch.float64),
         case(3, 5, 2, 2, [], "none dead"),

@@ -327,6 +327,7 @@ def _twin_cases(g: Generator) -> list[Case]:
     small = torch.stack([a[:, 0], a[:, 1], -a[:, 0], a[:, 0]], 1)
     h = draw(20, 9)
     h[:, 4], h[:, 7], h[:, 8] = -h[:, 1], h[:, 1], -h[:, 3]
+    h[3, 5] = h[3, 6]  # one row in common
     traps = draw(12, 7)
     traps[:, 3] = traps[:, 0]
     traps[5, 3] += 0.25  # a twin but for one row

@@ -369,10 +369,6 @@ CONVICT = Exercise(
             lambda p, c: math.ceil(math.log((1 - c) / 2) / math.log(1 - p)),
         ),
         Mistake(
-            "p and the confidence changed places",
-            lambda p, c: math.ceil(math.log(1 - p) / math.log(1 - c)),
-        ),
-        Mistake(
             "p and the confidence changed places, and neither is taken from 1",
             lambda p, c: math.ceil(math.log(p) / math.log(c)),
         ),

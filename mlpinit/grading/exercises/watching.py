@@ -73,14 +73,6 @@ def _rest_with(m2: Callable[..., Tensor] | None = None, mean: Callable[..., Tens
     return wrong
 
 
-def _below_zero(whole: Figures, part: Figures) -> Figures:
-    """In the precision that came, without the cut at 0."""
-    (nw, mw, sw), (np, mp, sp) = whole, part
-    n = nw - np
-    mean = mw + (mw - mp) * (np / n)
-    return n, mean, sw - sp - (mean - mp) ** 2 * (np * n / nw)
-
-
 def _merged(whole: Figures, part: Figures) -> Figures:
     n = whole[0] + part[0]
     apart = part[1].double() - whole[1].double()

@@ -108,7 +108,7 @@ def linear_backward__wrong_last_example(x, W, dy):
 
 
 def linear_backward__wrong_chapters_layout(x, W, dy):
-    """it is the transpose of what is wanted"""
+    """the transpose of what is wanted"""
     return dy @ W, x.T @ dy, dy.sum(0)
 
 
@@ -201,7 +201,7 @@ def tied_table_gradient__wrong_cut(X, dx, h, dlogits):
 
 
 def tied_table_gradient__wrong_transposed(X, dx, h, dlogits):
-    """it is the transpose of what is wanted"""
+    """this is the transpose of what is wanted"""
     dC = torch.zeros(dlogits.shape[1], h.shape[1], dtype=h.dtype)
     dC.index_add_(0, X.flatten(), dx.reshape(-1, h.shape[1]))
     return dC.T + h.T @ dlogits

@@ -287,7 +287,7 @@ WRONG = {
         "the logarithm is missing": lambda t, d, a: -(d * _share(t, a)).sum() / d.sum(),
         "the number of cells": lambda t, d, a: _cost(_share(t, a), d) * d.sum() / (d > 0).sum(),
         "number of contexts": lambda t, d, a: _cost(_share(t, a), d) * d.sum() / len(d),
-        "a small number is added": lambda t, d, a: (
+        "is added to the probabilities": lambda t, d, a: (
             -(d * (_share(t, a) + 1e-3).log()).sum() / d.sum()
         ),
         "one cost for each context": lambda t, d, a: (
