@@ -275,7 +275,7 @@ def _form_of_numbers(expected: Tensor, value: object) -> _Problem | None:
     if family != wanted and not whole_for_real:
         is_ = f"the dtype is {_dtype(got)} ({family})"
         if not isinstance(value, Tensor):
-            is_ = f"the dtype is Python's {type(value).__name__} ({family})"
+            is_ = f"it returned a Python {type(value).__name__} ({family})"
         says = f"{is_}, wanted {wanted}"
         return _Problem(says, (("expected", _shown(expected)), *_came(value)))
     if got.is_floating_point() and got.dtype in (torch.float16, torch.bfloat16):

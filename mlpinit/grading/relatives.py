@@ -43,11 +43,13 @@ _OF_REALS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("what is wanted over its mean", lambda t: t / t.mean()),
     ("what is wanted over its largest entry", lambda t: t / t.max()),
     ("the mean of what is wanted, in every place", lambda t: t.mean().expand(t.shape)),
+    ("nothing but zeros", torch.zeros_like),
 )
 
 _OF_WHOLES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("one more than what is wanted: is it off by one?", lambda t: t + 1),
     ("one less than what is wanted: is it off by one?", lambda t: t - 1),
+    ("nothing but zeros", torch.zeros_like),
 )
 
 _ALONG: tuple[tuple[str, Callable[[Tensor, int], Tensor]], ...] = (
@@ -67,7 +69,6 @@ _ALONG: tuple[tuple[str, Callable[[Tensor, int], Tensor]], ...] = (
 )
 
 _TIMES = (
-    ("nothing but zeros", 0.0),
     ("twice what is wanted", 2.0),
     ("half of what is wanted", 0.5),
     ("100 times what is wanted: are these per cent?", 100.0),
