@@ -14,7 +14,6 @@ import torch
 from mlpinit.grading import wire
 from mlpinit.grading.exercise import all_exercises, find
 from mlpinit.grading.judge import FAILED, PASSED
-from mlpinit.grading.show import as_text
 
 _path = Path(__file__).with_name("survey.py")
 _spec = importlib.util.spec_from_file_location("survey", _path)
