@@ -1,10 +1,11 @@
-"""What the cells of a chapter call: the figures' style, and numbers glued into the text."""
+"""What the cells of a chapter call: the figures' style, numbers glued into the text, claims."""
 
 from __future__ import annotations
 
 from mlpinit import plots
+from mlpinit.claims import claim
 
-__all__ = ["glue", "setup"]
+__all__ = ["claim", "glue", "setup"]
 
 
 def setup() -> None:
