@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test survey test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records gradescope lock clean distclean
+.PHONY: help book test survey test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -132,6 +132,9 @@ bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
 	@$(PY) -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
 	@$(PY) -m mlpinit.lab.ladder
+
+evidence: $(PACKAGE)  ## run stale pages on ten sets of draws and keep how their claims fare (PAGES="removing gain", JOBS=..., DASK=...)
+	@PYTHONPATH=book/web/ext:. $(PY) -m book_build.redraws $(PAGES) --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
 
 gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@rm -rf _build/autograder && mkdir -p _build/autograder

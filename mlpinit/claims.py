@@ -1,7 +1,7 @@
 """Claims: what a page says of its measurements, each with a check that fails where it is not so.
 
 A sentence such as "folding a live unit costs more than 0.02 nats" names a measurement and a bound.
-`claim` checks the bound, and beside it the **null**: the same measurement where the effect is
+`claim` checks the bound, and beside it the *null*: the same measurement where the effect is
 absent (the term deleted, the labels shuffled, the arm compared with itself). A check that the null
 passes too would pass whatever the page found, so it stops the page as surely as a false claim.
 """

@@ -46,6 +46,7 @@ __all__ = [
     "RecordError",
     "Rung",
     "apart",
+    "backend",
     "changed",
     "curves",
     "load",
@@ -643,7 +644,7 @@ def record(
     if not jobs:
         return failures
     with (
-        _backend(dask, workers),
+        backend(dask, workers),
         tqdm(total=sum(len(job.seeds) for job in jobs), unit="run", disable=not progress) as bar,
     ):
         parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
@@ -668,7 +669,7 @@ def _attempt(job: Job) -> tuple[Job, list[Record], str | None]:
 
 
 @contextlib.contextmanager
-def _backend(dask: str | None, workers: int) -> Iterator[None]:
+def backend(dask: str | None, workers: int) -> Iterator[None]:
     """Where joblib runs: its own processes, or a Dask cluster."""
     from joblib import parallel_config  # noqa: PLC0415
 

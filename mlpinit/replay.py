@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from mlpinit import records, train
+from mlpinit import records, redraw, train
 from mlpinit.corpus import Contexts
 from mlpinit.params import Params
 from mlpinit.records import RecordError
@@ -91,6 +91,7 @@ def ended(
     The first twentieth of the steps is trained, and compared with the record called `name`; what
     was measured is recorded. Where `MLPINIT_FULL` is set, the networks are trained to their end,
     and what is measured is compared too; where it is 'record', it is kept, and nothing is compared.
+    Within `redraw.redrawn` they are other networks, trained to their end and compared with nothing.
 
     - `steps`, `generator`, `batch_size`, `frozen`: as in `train.sgd`
     - `measure`: makes named tensors, small ones, of a finished run. Fractions are kept to six
@@ -104,12 +105,13 @@ def ended(
     Raises `RecordError` where the record is not there or is of another training, before any work,
     and where it is not what today's code makes.
     """
-    wanted = os.environ.get(records.FULL)
+    moved = bool(redraw.current())
+    wanted = moved or os.environ.get(records.FULL)
     path = folder / f"{name}.json"
     rates = {"steps": steps, "lr": lr}
     settings = {**rates, "batch_size": batch_size, "frozen": sorted(frozen)}
-    kept = None if wanted == WRITE else _read(path, settings)
-    first = records.replayed_steps(steps)
+    kept = None if moved or wanted == WRITE else _read(path, settings)
+    first = steps if moved else records.replayed_steps(steps)
     run = train.sgd(
         params,
         contexts,
@@ -125,6 +127,7 @@ def ended(
     measured = {n: _rounded(t) for n, t in measure(run).items()} if wanted else None
     if kept is None:
         kept = _Record(settings, means, measured)
+    if wanted == WRITE:
         folder.mkdir(parents=True, exist_ok=True)
         records.write_whole(path, json.dumps(asdict(kept)) + "\n")
     _compare(path.name, kept, means, tolerance)

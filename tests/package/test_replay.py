@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from mlpinit import corpus, init, mlp, replay, train
+from mlpinit import corpus, init, mlp, redraw, replay, train
 from mlpinit.records import RecordError
 
 STEPS = 1000
@@ -268,3 +268,13 @@ def test_the_book_s_records_are_light():
     paths = sorted(replay.FOLDER.glob("*.json"))
     assert paths
     assert sum(path.stat().st_size for path in paths) < 150_000
+
+
+def test_from_other_draws_all_is_trained_and_nothing_compared_or_kept(end_loss, splits, tmp_path):
+    published = end_loss("record")
+    with redraw.redrawn(1):
+        moved = end_loss()
+        expected = train.evaluate(finished(splits).params, splits.dev)
+    assert torch.allclose(moved, expected.double(), atol=1e-6)
+    assert (moved - published).abs().min() > 1e-4
+    assert torch.equal(end_loss(), published), "the record is as it was"

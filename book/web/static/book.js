@@ -21,8 +21,8 @@
   addEventListener("resize", reachable);
   document.addEventListener("toggle", reachable, true);
 
-  // A definition stays inside the page; Escape puts it away.
-  const card = (event) => event.target.closest?.(".term");
+  // A definition, or how a claim is known, stays inside the page; Escape puts it away.
+  const card = (event) => event.target.closest?.(".term, .claim");
   const place = (event) => {
     const tip = card(event)?.querySelector("[role=tooltip]");
     if (!tip) return;
@@ -33,7 +33,7 @@
   for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, place);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
+    for (const term of document.querySelectorAll(":is(.term, .claim):is(:hover, :focus-within)")) {
       term.dataset.put = "away";
       const back = () => delete term.dataset.put;
       term.addEventListener("pointerleave", back, { once: true });

@@ -25,6 +25,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     process.settle(app)
     from book_build import (  # noqa: PLC0415
         api,
+        claims,
         execution,
         exercises,
         figures,
@@ -59,6 +60,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", notebooks.offer, priority=600)
     app.connect("html-page-context", launch.offer, priority=600)
     api.set_up(app)
+    claims.setup(app)
     glossary.setup(app)
     look.setup(app)
     app.connect("builder-inited", labs.write_files)

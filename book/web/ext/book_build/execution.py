@@ -44,12 +44,13 @@ KEPT_CACHES = 2
 FULL = "MLPINIT_FULL"  # recorded runs are trained again to their end: see `mlpinit.records.replay`
 LONGEST = 7200  # seconds that a cell may take then
 IN_THE_PAGE = {".js", ".css"}  # the labs', which no cell reads: pages load them
+EVIDENCE = "evidence"  # what was found from other draws, which no cell reads
 
 
 def figures_digest(root: Path) -> str:
     """Hash what figures depend on besides their cells: package and data, packages, Python."""
     package = (p for p in (root / "mlpinit").rglob("*") if "__pycache__" not in p.parts)
-    package = (p for p in package if p.suffix not in IN_THE_PAGE)
+    package = (p for p in package if p.suffix not in IN_THE_PAGE and EVIDENCE not in p.parts)
     digest = hashlib.sha256(f"{sys.version} {sorted(KERNEL_ENVIRONMENT.items())}".encode())
     digest.update(os.environ.get(FULL, "").encode())
     for path in sorted(p for p in [*package, root / "requirements.txt"] if p.is_file()):
