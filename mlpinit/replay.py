@@ -180,7 +180,7 @@ def kept(
 
     `part` is called and compared with the record called `name`. Where `MLPINIT_FULL` is set,
     `whole` is called too, and compared; where that is 'record', both are kept, and nothing is
-    compared.
+    compared. Within `redraw.redrawn` it is another experiment, made whole and not compared.
 
     - `settings`: what the experiment is of, as JSON can hold it; a record of others is refused
     - `part`, `whole`: make named tensors, small ones, of the first part and of all of it
@@ -188,6 +188,8 @@ def kept(
 
     Raises `RecordError` as `ended` does.
     """
+    if redraw.current():
+        return {n: _tensor(_rounded(t)) for n, t in whole().items()}
     wanted = os.environ.get(records.FULL)
     path = folder / f"{name}.json"
     settings = dict(settings)

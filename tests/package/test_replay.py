@@ -253,6 +253,15 @@ def test_an_experiment_s_part_and_whole_are_compared_each_where_it_is_made(kept)
     kept("1", (1.1, 2.0, 3.0), apart={"first": 0.2, "sum": 0.2})
 
 
+def test_an_experiment_from_other_draws_is_made_whole_and_kept_nowhere(kept):
+    kept("record")
+    with redraw.redrawn(1):
+        found, made = kept("", (1.0, 2.0, 5.0))
+    assert made == ["whole"]
+    assert found["sum"].tolist() == [8.0]
+    assert kept()[0]["sum"].tolist() == [6.0]
+
+
 def test_another_experiment_under_the_name_is_refused(kept, tmp_path):
     with pytest.raises(RecordError, match=r"sum.json cannot be read.*FULL=record"):
         kept()
