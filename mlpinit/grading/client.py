@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlpinit.grading import lazy, wire
+from mlpinit.grading import lazy
 from mlpinit.grading.channel import Received
 from mlpinit.grading.job import Ending, Job
 
@@ -49,7 +49,7 @@ class Runner:
         with theirs:
             # -P: nothing beside the caller can stand in for a module.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlpinit.grading.runner"],
+                [sys.executable, "-P", "-c", _SERVE],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -157,6 +157,9 @@ class Runner:
         return reply.strip()
 
 
+# Without the collector, which goes through all that torch's import makes again and again.
+_SERVE = "import gc; gc.disable(); from mlpinit.grading.runner import main; main()"
+
 # What finding libraries may need; all else of the caller's environment is the caller's.
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 
@@ -195,7 +198,9 @@ def _inputs(source: bytes) -> dict[str, list[str]]:
 
 @cache
 def _cases(name: str) -> list[str]:
-    from mlpinit.grading.exercise import find  # noqa: PLC0415 (only where it is asked for)
+    # Only where it is asked for; and whoever starts a runner goes on to import torch beside it.
+    from mlpinit.grading import wire  # noqa: PLC0415
+    from mlpinit.grading.exercise import find  # noqa: PLC0415
 
     with suppress(ValueError):
         return [wire.encode(list(case.args)) for case in find(name).draw()]

@@ -318,7 +318,7 @@ def test_ctrl_c_is_no_verdict():
         judge(exercise, answered(exercise, 1))
 
 
-def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_alone():
+def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_alone(monkeypatch):
     asked = []
 
     def oracle(x, n):
@@ -330,6 +330,7 @@ def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_al
         asked.append("mistake")
         return n
 
+    monkeypatch.setattr("mlpinit.grading.drawn.relatives", lambda oracle: asked.append("general"))
     exercise = replace(example(oracle), mistakes=(Mistake("this is n", mistake),))
     right, wrong = answered(exercise, 8), answered(exercise, 4)
     for _ in range(3):

@@ -107,6 +107,12 @@ def test_the_runner_never_imports_the_graders():
         assert name not in done.stdout
 
 
+def test_who_starts_a_runner_need_not_wait_for_torch():
+    code = "import sys, mlpinit.grading.client; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 WORDS = {
     "optimiser = torch.optim.SGD([w], lr=0.1)": "torch._dynamo",
     "from torch.optim.lr_scheduler import LambdaLR": "torch._dynamo",
