@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,7 +102,7 @@ class Runner:
         request = {
             "limits": asdict(job.limits),
             "user": job.user,
-            "modules": lazy.leading_to(job.source),
+            "modules": _leading_to(job.source),
         }
         reading, writing = os.pipe()
         with (
@@ -157,8 +157,13 @@ class Runner:
         return reply.strip()
 
 
-# Without the collector, which goes through all that torch's import makes again and again.
-_SERVE = "import gc; gc.disable(); from mlpinit.grading.runner import main; main()"
+# Without the collector, which goes through all that torch's import makes again and again; and
+# without what modules do in a forked child about threads that this process does not have.
+_SERVE = (
+    "import gc, os; gc.disable(); real = os.register_at_fork; "
+    "os.register_at_fork = lambda **calls: None; "
+    "from mlpinit.grading.runner import main; os.register_at_fork = real; main()"
+)
 
 # What finding libraries may need; all else of the caller's environment is the caller's.
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
@@ -176,6 +181,10 @@ def _environment(home: str) -> dict[str, str]:
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONHASHSEED": "0",  # a set has the same order each time
         "OMP_NUM_THREADS": "1",
+        # Memory in pages of 2 MiB, where glibc and the kernel have them: a fork copies a table
+        # that is much shorter.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "PYTHONMALLOC": "malloc",
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": _fonts(),
     }
@@ -190,10 +199,14 @@ def _fonts() -> str:
 _ASKED = re.compile(rb"\binputs\s*\(\s*['\"]([\w.]+)['\"]")
 
 
+@lru_cache(maxsize=64)
 def _inputs(source: bytes) -> dict[str, list[str]]:
     """The encoded cases of the exercises about which a file asks `inputs`."""
     names = {name.decode("utf-8", "replace") for name in _ASKED.findall(source)}
     return {name: cases for name in sorted(names) if (cases := _cases(name))}
+
+
+_leading_to = lru_cache(maxsize=64)(lazy.leading_to)  # of a file that each of its exercises sends
 
 
 @cache

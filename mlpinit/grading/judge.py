@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from threading import Lock
 
 import torch
@@ -114,6 +115,7 @@ def _judged(asked: Drawn, ending: Ending, extra: dict) -> Verdict:
     return Verdict(exercise, PASSED, **extra)
 
 
+@lru_cache(maxsize=512)  # to print tensors takes longest of all, and many of a class fail alike
 def _given(asked: Drawn, i: int) -> str:
     """The arguments of case `i` from 0, which it is, and how to have it again."""
     exercise, case = asked.exercise, asked.cases[i]
@@ -310,7 +312,7 @@ def _difference(asked: Drawn, i: int, expected: object, value: object) -> _Probl
     exercise, args = asked.exercise, asked.cases[i].args
     if _close(exercise, expected, value):
         return None
-    details = [("expected", _shown(expected)), ("came", _shown(value))]
+    details = [("expected", _wanted(asked, i)), ("came", _shown(value))]
     where = _first_difference(exercise, expected, value)
     if where:
         details.append(("first differs", where))
@@ -320,6 +322,11 @@ def _difference(asked: Drawn, i: int, expected: object, value: object) -> _Probl
         return _Problem("there is NaN in the answer", tuple(details), diagnosis)
     diagnosis = _known_mistake(asked, i, value) or _general_mistake(exercise, args, expected, value)
     return _Problem("the answer is not right", tuple(details), diagnosis)
+
+
+@lru_cache(maxsize=512)
+def _wanted(asked: Drawn, i: int) -> str:
+    return _shown(asked.expected(i))
 
 
 def _known_mistake(asked: Drawn, i: int, value: object) -> str:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlpinit.grading import landlock, syscalls
+from mlpinit.grading.landlock import LIBC
 
 # Imported before a child gives up its rights to read them; Windows has neither.
 with suppress(ImportError):
@@ -77,6 +78,8 @@ class Box:
         os.chmod(self._root, 0o711)  # another user finds the way to a folder of its own
         ruled = self.confining and sys.platform == "linux"
         self.rules = landlock.ruleset(self._root) if ruled else None
+        if _MACHINE in syscalls.MACHINES:
+            syscalls.program(_MACHINE, 0)  # so that no child has to work it out
 
     def close(self) -> None:
         """Remove the folder and give back the rules."""
@@ -89,15 +92,17 @@ class Box:
     def scratch(self) -> Iterator[Path]:
         """An empty folder, for one child; what that leaves is never another's to find."""
         folder = self._root / "scratch"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        as_made = _state(folder.stat())
         try:
             yield folder
         finally:
-            with suppress(RecursionError):
-                shutil.rmtree(folder, ignore_errors=True)
-            if folder.exists():
-                self.close()
-                self._prepare()
+            if not _emptied(folder, as_made):
+                with suppress(RecursionError):
+                    shutil.rmtree(folder, ignore_errors=True)
+                if folder.exists():
+                    self.close()
+                    self._prepare()
 
     def confine(
         self, limits: Limits, scratch: Path, *, rules: int, user: str = ""
@@ -113,16 +118,30 @@ class Box:
         if user:
             _become(user, scratch)
         if sys.platform == "linux":
-            libc = ctypes.CDLL(None, use_errno=True)
-            libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-            if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+            LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            if LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
                 if self.rules is not None and landlock.restrict(rules):
                     held.append("files")
-                if _restrict_calls(libc):
+                if _restrict_calls():
                     held += ["processes", "network"]
         if "processes" not in held:
             _set({"RLIMIT_NPROC": 0})  # which forbids threads as well
         return held
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+def _emptied(folder: Path, as_made: tuple[int, ...]) -> bool:
+    """Whether nothing but files was left in a folder that is otherwise as it was made."""
+    try:
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        found = os.stat(folder)
+    except OSError:  # a folder in it; or it does not let itself be read, or is gone
+        return False
+    return _state(found) == as_made
 
 
 def _become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
@@ -158,7 +177,8 @@ def _set(ceilings: dict[str, int]) -> None:  # pragma: no cover (in the child)
 def _address_space() -> int:
     """Bytes of address space now, or a generous guess where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+        with open("/proc/self/statm", "rb", 0) as file:
+            pages = int(file.read().split()[0])
     except OSError:
         return 2**34
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -174,10 +194,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def _restrict_calls(libc: ctypes.CDLL) -> bool:  # pragma: no cover (in the child)
-    machine = platform.machine()
-    if machine not in syscalls.MACHINES or sys.maxsize < 2**32:
+_MACHINE = platform.machine() if sys.maxsize > 2**32 else ""
+
+
+def _restrict_calls() -> bool:  # pragma: no cover (in the child)
+    if _MACHINE not in syscalls.MACHINES:
         return False
-    code = syscalls.program(machine, os.getpid())
+    code = syscalls.program(_MACHINE, os.getpid())
     program = _Program(len(code) // 8, code)
-    return libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
+    return LIBC.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0

@@ -104,7 +104,9 @@ def load(source: bytes | str, function: str = "double", filename: str = "corpus.
     import mlpinit.grading as package
 
     with mock.patch.dict(sys.modules), mock.patch("mlpinit.grading", package):
-        (answer,) = map(json.loads, answers.answers_of(lambda: answers.load(job), job.cases))
+        (answer,) = map(
+            json.loads, answers.answers_of(lambda: answers.load(job, answers.graders()), job.cases)
+        )
     return answer
 
 

@@ -14,7 +14,8 @@ from unittest import mock
 
 import pytest
 
-from mlpinit.grading import lazy, sandbox, wire
+from mlpinit.grading import lazy, sandbox, syscalls, wire
+from mlpinit.grading.answers import graders
 from mlpinit.grading.client import Runner
 from mlpinit.grading.job import Job
 from mlpinit.grading.runner import run
@@ -23,7 +24,7 @@ from mlpinit.grading.sandbox import Limits
 
 def test_the_address_space_is_measured_where_the_system_tells(monkeypatch):
     assert sandbox._address_space() > 2**20
-    monkeypatch.setattr(Path, "read_bytes", mock.Mock(side_effect=FileNotFoundError))
+    monkeypatch.setattr("builtins.open", mock.Mock(side_effect=FileNotFoundError))
     assert sandbox._address_space() == 2**34
 
 
@@ -105,6 +106,13 @@ def test_the_runner_never_imports_the_graders():
     assert "mlpinit.grading.answers" in done.stdout
     for name in ("exercise", "judge", "grade'", "drawn"):
         assert name not in done.stdout
+
+
+def test_no_child_looks_at_every_module_s_name_or_makes_its_filter_itself():
+    """Each of these would copy hundreds of pages of memory, in every child."""
+    assert "mlpinit.grading.answers" in graders()
+    assert syscalls.program("x86_64", 1) != syscalls.program("x86_64", 2)
+    assert syscalls._template.cache_info().currsize >= 1
 
 
 def test_who_starts_a_runner_need_not_wait_for_torch():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -277,11 +278,27 @@ def test_folders_a_thousand_deep_cost_nobody_anything(said):
         assert fresh._process.pid == pid, "the runner itself survived"
 
 
+def test_a_scratch_folder_serves_again_but_only_empty_and_as_it_was_made():
+    with contextlib.closing(Box(confining=False)) as box:
+
+        def found(change):
+            with box.scratch() as folder:
+                state = (folder.stat().st_ino, folder.stat().st_mode, os.listdir(folder))
+                (folder / "file").touch()
+                change(folder)
+            return state
+
+        first = found(lambda folder: None)
+        assert first == found(lambda folder: folder.chmod(0o777))
+        assert first[1:] == found(lambda folder: (folder / "another").mkdir())[1:]
+        assert first[1:] == found(lambda folder: folder.joinpath("file").unlink())[1:]
+
+
 def test_a_scratch_folder_that_cannot_be_removed_is_given_up(monkeypatch):
     box = Box(confining=False)
     monkeypatch.setattr(sandbox.shutil, "rmtree", lambda *args, **kwargs: None)
     with box.scratch() as first:
-        (first / "left").touch()
+        (first / "left").mkdir()
     with box.scratch() as second:
         assert second != first
         assert list(second.iterdir()) == []
