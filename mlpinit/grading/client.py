@@ -22,6 +22,7 @@ from typing import Self
 from mlpinit.grading import lazy
 from mlpinit.grading.channel import Received
 from mlpinit.grading.job import Ending, Job
+from mlpinit.grading.sandbox import remove
 
 __all__ = ["Runner"]
 
@@ -80,8 +81,8 @@ class Runner:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        with suppress(RecursionError):  # a submission may leave folders a thousand deep
-            self._home.cleanup()
+        remove(Path(self._home.name))  # a submission may leave folders a thousand deep
+        self._home.cleanup()
 
     def run(self, job: Job) -> Ending:
         """Run one job; an `Ending` with how='lost' when the runner itself did not survive it."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ with suppress(ImportError):
     import pwd
     import resource
 
-__all__ = ["Box", "Limits", "limit_time", "missing"]
+__all__ = ["Box", "Limits", "limit_time", "missing", "remove"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ class Box:
 
     def close(self) -> None:
         """Remove the folder and give back the rules."""
-        with suppress(RecursionError):  # of folders within folders within folders
-            shutil.rmtree(self._root, ignore_errors=True)
+        remove(self._root)
         if self.rules is not None:
             os.close(self.rules)
 
@@ -97,12 +95,9 @@ class Box:
         try:
             yield folder
         finally:
-            if not _emptied(folder, as_made):
-                with suppress(RecursionError):
-                    shutil.rmtree(folder, ignore_errors=True)
-                if folder.exists():
-                    self.close()
-                    self._prepare()
+            if not _emptied(folder, as_made) and not remove(folder):
+                self.close()
+                self._prepare()
 
     def confine(
         self, limits: Limits, scratch: Path, *, rules: int, user: str = ""
@@ -127,6 +122,37 @@ class Box:
         if "processes" not in held:
             _set({"RLIMIT_NPROC": 0})  # which forbids threads as well
         return held
+
+
+def remove(folder: Path) -> bool:
+    """Remove a folder, however deep it is; whether nothing is left of it.
+
+    Folders within folders are moved out one by one: a path of thousands would be too long for the
+    system, and recursion for Python.
+    """
+    out = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        folder.rename(f"{out}/0")
+        count, left = 1, ["0"]
+        while left:
+            here = f"{out}/{left.pop()}"
+            os.chmod(here, 0o700)
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                        continue
+                    os.chmod(entry.path, 0o700)  # without it only root can move it
+                    os.rename(entry.path, f"{out}/{count}")
+                    left.append(str(count))
+                    count += 1
+            os.rmdir(here)
+    except OSError:
+        return not folder.exists() and not os.listdir(out)
+    finally:
+        with suppress(OSError):
+            os.rmdir(out)
+    return True
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:
