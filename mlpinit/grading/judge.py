@@ -112,7 +112,25 @@ def _judged(asked: Drawn, ending: Ending, extra: dict) -> Verdict:
         given = () if kind in ("import", "missing") else (("input", _given(asked, i)),)
         details = given + problem.details
         return Verdict(exercise, FAILED, problem.says, details, problem.diagnosis, **extra)
+    last = next(answers, {})
+    if last.get("kind") == "changed":
+        return _changed(asked, last.get("case"), extra)
     return Verdict(exercise, PASSED, **extra)
+
+
+def _changed(asked: Drawn, i: object, extra: dict) -> Verdict:
+    """The verdict on answers that are right until the function is called again."""
+    i = i if type(i) is int and 0 <= i < len(asked.cases) else 0
+    kind = "tensor" if isinstance(asked.expected(i), Tensor) else "answer"
+    return Verdict(
+        asked.exercise,
+        FAILED,
+        f"the answer to case {i + 1} changed when the function was called again",
+        (("input", _given(asked, i)),),
+        f"your function gives back the same {kind} each time and changes it: make a new one in "
+        "every call",
+        **extra,
+    )
 
 
 @lru_cache(maxsize=512)  # to print tensors takes longest of all, and many of a class fail alike
