@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from textwrap import dedent, indent
+from unittest import mock
 
 import pytest
 
@@ -265,8 +268,42 @@ def test_what_one_leaves_the_next_does_not_find(said):
     )
 
 
+@pytest.fixture
+def deep_folder(tmp_path):
+    """One that is gone afterwards, whatever is in it: pytest itself cannot remove deep ones."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", tmp_path], check=False)
+
+
+def test_what_cannot_be_removed_is_said_to_be_left(deep_folder, monkeypatch):
+    (deep_folder / "folder").mkdir()
+    (deep_folder / "folder" / "file").touch()
+    monkeypatch.setattr(os, "unlink", mock.Mock(side_effect=PermissionError))
+    assert not sandbox.remove(deep_folder / "folder")
+
+
+def test_what_is_removed_is_whole_and_nothing_else(deep_folder):
+    kept, gone = deep_folder / "kept", deep_folder / "gone"
+    (kept / "inner").mkdir(parents=True)
+    (kept / "file").touch()
+    (gone / "locked" / "inner").mkdir(parents=True)
+    (gone / "0").mkdir()
+    (gone / "link").symlink_to(kept)
+    (gone / "locked" / "inner" / "file").touch()
+    (gone / "locked").chmod(0)
+    here = gone
+    for _ in range(300):
+        here = here / "deeper"
+    here.mkdir(parents=True)
+    assert sandbox.remove(gone)
+    assert sandbox.remove(deep_folder / "nowhere")
+    assert sorted(p.name for p in deep_folder.iterdir()) == ["kept"]
+    assert sorted(p.name for p in kept.iterdir()) == ["file", "inner"]
+
+
 @linux
-def test_folders_a_thousand_deep_cost_nobody_anything(said):
+def test_folders_a_thousand_deep_cost_nobody_anything(said, deep_folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(deep_folder))
     deep = "for _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nreturn 1"
     with Runner() as fresh:
         assert '\\"plain\\":1' in said(deep, by=fresh)
@@ -275,13 +312,30 @@ def test_folders_a_thousand_deep_cost_nobody_anything(said):
             "return [n for n in os.listdir('.') if n != 'f.py']", by=fresh
         )
         assert fresh._process.pid == pid, "the runner itself survived"
+    assert list(deep_folder.iterdir()) == [], "nothing is left of them"
+
+
+def test_a_scratch_folder_serves_again_but_only_empty_and_as_it_was_made():
+    with contextlib.closing(Box(confining=False)) as box:
+
+        def found(change):
+            with box.scratch() as folder:
+                state = (folder.stat().st_ino, folder.stat().st_mode, os.listdir(folder))
+                (folder / "file").touch()
+                change(folder)
+            return state
+
+        first = found(lambda folder: None)
+        assert first == found(lambda folder: folder.chmod(0o777))
+        assert first[1:] == found(lambda folder: (folder / "another").mkdir())[1:]
+        assert first[1:] == found(lambda folder: folder.joinpath("file").unlink())[1:]
 
 
 def test_a_scratch_folder_that_cannot_be_removed_is_given_up(monkeypatch):
     box = Box(confining=False)
-    monkeypatch.setattr(sandbox.shutil, "rmtree", lambda *args, **kwargs: None)
+    monkeypatch.setattr(sandbox, "remove", lambda folder: False)
     with box.scratch() as first:
-        (first / "left").touch()
+        (first / "left").mkdir()
     with box.scratch() as second:
         assert second != first
         assert list(second.iterdir()) == []

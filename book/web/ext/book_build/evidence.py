@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -270,6 +271,22 @@ def gathered(repetitions: list[list[Checked]]) -> list[Known]:
             )
         )
     return known
+
+
+def begins_like(whole: Known, part: Known) -> bool:
+    """Tell whether the repetitions of `part` gave what the first ones of `whole` did."""
+    pairs = ((whole.margins, part.margins), (whole.nulls, part.nulls))
+    return all(
+        len(old) >= len(new) and bool(old) == bool(new) and all(map(close, old, new))
+        for old, new in pairs
+    )
+
+
+def close(old: list[float], new: list[float]) -> bool:
+    """Tell whether margins are equal but for what rounding moves."""
+    return len(old) == len(new) and all(
+        math.isclose(a, b, rel_tol=0.01, abs_tol=1e-9) for a, b in zip(old, new, strict=True)
+    )
 
 
 def rounded(margins: list[float]) -> list[float]:
