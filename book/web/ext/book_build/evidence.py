@@ -40,6 +40,7 @@ REPETITIONS = 10
 ENOUGH = 9
 PACKAGE = "mlpinit"
 CALL = "chapter.claim("
+FOLDERS = ("", "part*/", "back/")
 # What a page shows and how, on which no measurement depends.
 SHOWN = {"plots", "lab", "chapter", "progress", "grading"}
 NO_CODE = {"lineno", "col_offset", "end_lineno", "end_col_offset", "type_ignores", "kind"}
@@ -118,7 +119,7 @@ class Record:
 
 def pages(root: Path) -> list[str]:
     """Return the names of the pages that make claims, such as 'book/part4/removing'."""
-    files = sorted((root / "book").glob("part*/*.md")) + sorted((root / "book/back").glob("*.md"))
+    files = [path for folder in FOLDERS for path in sorted((root / "book").glob(f"{folder}*.md"))]
     return [
         path.relative_to(root).with_suffix("").as_posix()
         for path in files
