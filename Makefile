@@ -72,10 +72,10 @@ book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leav
 test: $(PACKAGE)  ## lint, then test all that a change can break (TESTERS=2 processes)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
-	@VENV=$(abspath $(VENV)) $(PY) -m pytest -m "not survey" $(SIDE_BY_SIDE) --cov
+	@VENV="$(abspath $(VENV))" $(PY) -m pytest --cov -m "not survey" $(SIDE_BY_SIDE)
 
 survey: $(PACKAGE)  ## test the rest: every page in four views, the PDF, what Binder installs
-	@VENV=$(abspath $(VENV)) $(PY) -m pytest -m survey $(SIDE_BY_SIDE) tests/book
+	@VENV="$(abspath $(VENV))" $(PY) -m pytest -m survey $(SIDE_BY_SIDE) tests/book
 
 ifdef TORCH
 test-package:
@@ -107,7 +107,7 @@ publish:  ## push _build/site as the only commit of the branch gh-pages (REMOTE=
 	@test -f _build/site/index.html || { echo "There is nothing to publish: make site comes first"; exit 1; }
 	@rm -rf _build/publish && cp -R _build/site _build/publish && touch _build/publish/.nojekyll
 	@cd _build/publish && git init -q -b gh-pages && git add --all --force && \
-		git commit -q -m "The book, built from $$(git -C $(CURDIR) rev-parse HEAD)" && \
+		git commit -q -m "The book, built from $$(git -C "$(CURDIR)" rev-parse HEAD)" && \
 		git push --quiet --force "$(REMOTE)" gh-pages
 	@echo "Published on the branch gh-pages of $(REMOTE)"
 
@@ -141,7 +141,7 @@ gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@cp -R gradescope/setup.sh gradescope/run_autograder binder/torch_index.py mlpinit pyproject.toml README.md LICENSE LICENSE-text _build/autograder
 	@grep '^torch==' requirements.txt > _build/autograder/torch.txt
 	@find _build/autograder -name __pycache__ -prune -exec rm -rf {} +
-	@cd _build/autograder && $(abspath $(PY)) -m zipfile -c ../autograder.zip *
+	@cd _build/autograder && "$(abspath $(PY))" -m zipfile -c ../autograder.zip *
 	@echo "Upload _build/autograder.zip"
 
 lock:  ## resolve requirements.txt, and Binder's, anew from pyproject.toml

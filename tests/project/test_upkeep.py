@@ -113,7 +113,10 @@ def test_the_survey_is_run_wherever_the_tests_are(path: Path) -> None:
 
 def test_what_the_tests_leave_to_the_survey_is_what_the_survey_selects() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.findall(r"pytest -m (\"[\w ]+\"|\w+)", makefile) == ['"not survey"', "survey"]
+    assert re.findall(r"pytest (?:--cov )?-m (\"[\w ]+\"|\w+)", makefile) == [
+        '"not survey"',
+        "survey",
+    ]
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
@@ -170,10 +173,10 @@ def git(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone with a site gathered, and the repository it is published to beside it."""
+    """A clone, in a folder with a space, with a site, and the repository it is published to."""
     git("init", "--quiet", "--bare", "-b", "main", "remote.git", cwd=tmp_path)
-    git("clone", "--quiet", "remote.git", "clone", cwd=tmp_path)
-    clone = tmp_path / "clone"
+    git("clone", "--quiet", "remote.git", "my clone", cwd=tmp_path)
+    clone = tmp_path / "my clone"
     shutil.copy2(ROOT / "Makefile", clone)
     git("config", "user.name", "A", cwd=clone)
     git("config", "user.email", "a@example.org", cwd=clone)
@@ -184,6 +187,25 @@ def clone(tmp_path: Path) -> Path:
     (site / "index.html").write_text("one")
     (site / "notebooks" / "a.ipynb").write_text("{}")
     return clone
+
+
+TARGETS = re.findall(
+    r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_folder_s_name_may_have_a_space(clone: Path, target: str) -> None:
+    told = subprocess.run(
+        ["make", "-n", target],
+        cwd=clone,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    unquoted = re.sub(rf"[\"']{re.escape(str(clone))}", "", told)
+    assert str(clone) not in unquoted
 
 
 def publish(clone: Path) -> subprocess.CompletedProcess[str]:
