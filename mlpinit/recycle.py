@@ -23,11 +23,13 @@ from mlpinit.sites import (
     Measured,
     check_model,
     check_padding,
+    difference,
     evaluating,
     find_cuts,
+    largest,
     measure,
+    outputs,
     rounding,
-    tensors,
     trace,
 )
 
@@ -324,15 +326,12 @@ def _check_outputs(
     change, allowed = 0.0, tolerance or 0.0
     for batch in batches:
         given = [x.clone() for x in batch]  # a forward may change its input
-        before = [t.clone() for t in tensors(model(*given))]
-        after = tensors(torch.func.functional_call(model, plan.new, batch))
+        before = [t.clone() for t in outputs(model, model(*given))]
+        after = outputs(model, torch.func.functional_call(model, plan.new, batch))
         for was, is_ in zip(before, after, strict=True):
-            if not was.is_floating_point() or not was.numel():
-                continue
-            moved = (is_ - was).abs().max().item()
-            change = max(change, math.inf if math.isnan(moved) else moved)
+            change = max(change, difference(was, is_))
             if tolerance is None:
-                allowed = max(allowed, rounding(was.dtype, was.abs().max().item()))
+                allowed = max(allowed, rounding(was.dtype, largest(was)))
     if not change <= allowed:
         raise ValueError(
             f"an output would move by {change:.3g}, more than the tolerance of {allowed:.3g}: "

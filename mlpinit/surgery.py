@@ -27,11 +27,13 @@ from mlpinit.sites import (
     SiteError,
     check_model,
     check_padding,
+    difference,
     find_cuts,
+    largest,
     measure,
+    outputs,
     rounding,
     sites,
-    tensors,
     trace,
 )
 
@@ -134,8 +136,8 @@ def remove(
     check_padding(plan, cuts, measured, tolerance)
     result = _copy(model)
     new_biases = _operate(result, cuts, measured)
-    largest = _verify(probe, result, batches, tolerance, lambda: _blame(plan, cuts, measured))
-    return Removal(result, largest, wanted, _n_parameters(model), _n_parameters(result), new_biases)
+    moved = _verify(probe, result, batches, tolerance, lambda: _blame(plan, cuts, measured))
+    return Removal(result, moved, wanted, _n_parameters(model), _n_parameters(result), new_biases)
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -153,8 +155,7 @@ def _check_constant(
     dead: Mapping[str, list[int]], measured: Measured, tolerance: float | None
 ) -> None:
     for site, range_ in measured.at_sites.items():
-        largest = float(range_.mean.abs().max())
-        allowed = rounding(range_.dtype, largest) if tolerance is None else tolerance
+        allowed = rounding(range_.dtype, largest(range_.mean)) if tolerance is None else tolerance
         live = (~(range_.width <= allowed)).nonzero().flatten().tolist()
         if live:
             k = live[0]
@@ -237,30 +238,35 @@ def _verify(
     """The largest difference of an output on the data; `RemovalError` above the tolerance."""
     modes = {module: module.training for module in after.modules()}
     after.eval()
-    largest, allowed = 0.0, tolerance if tolerance is not None else 0.0
+    most, allowed = 0.0, tolerance if tolerance is not None else 0.0
     with torch.no_grad():
         for batch in batches:
-            wanted = tensors(before(*_clones(batch)))
+            wanted = outputs(before, before(*_clones(batch)))
             try:
-                got = tensors(after(*_clones(batch)))
+                answer = after(*_clones(batch))
             except Exception as error:
                 raise RemovalError(
                     f"without the units the model does not run ({error}). Does its forward name a "
                     "size, as in view(-1, 1024)? flatten(1) does not"
                 ) from error
+            got = outputs(after, answer)
+            if len(got) != len(wanted):
+                raise RemovalError(
+                    f"without the units the model answers with {len(got)} tensors where it had "
+                    f"{len(wanted)}; they cannot be compared"
+                )
             for a, b in zip(wanted, got, strict=True):
-                largest = max(largest, _difference(a, b))
+                most = max(most, _difference(a, b))
                 if tolerance is None:
-                    size = float(a.double().abs().max()) if a.numel() else 0.0
-                    allowed = max(allowed, rounding(a.dtype, size))
+                    allowed = max(allowed, rounding(a.dtype, largest(a)))
     for module, mode in modes.items():
         module.training = mode
-    if not largest <= allowed:
+    if not most <= allowed:
         raise RemovalError(
-            f"without the units an output differs by {largest:.3g}; the tolerance is "
+            f"without the units an output differs by {most:.3g}; the tolerance is "
             f"{allowed:.3g}{blame()}"
         )
-    return largest
+    return most
 
 
 def _blame(plan: Map, cuts: Cuts, measured: Measured) -> str:
@@ -282,7 +288,4 @@ def _difference(a: Tensor, b: Tensor) -> float:
             f"without the units an output has shape {tuple(b.shape)} where it was "
             f"{tuple(a.shape)}. Does the forward name a size, as in view(-1, 1024)?"
         )
-    if not a.numel():
-        return 0.0
-    gap = torch.where(a == b, 0.0, (a.cpu().double() - b.cpu().double()).abs().to(a.device))
-    return float(gap.nan_to_num(nan=torch.inf).max())
+    return difference(a, b)

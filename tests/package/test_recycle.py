@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -392,3 +393,41 @@ def test_nothing_dead_is_nothing_done():
     assert done.n_units == 0
     assert done.output_change == 0
     assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+
+
+@dataclass
+class Answer:
+    scores: object
+
+
+class Wrapping(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.a, self.b, self.how = nn.Linear(5, 7), nn.Linear(7, 2), how
+
+    def forward(self, x):
+        return self.how(self.b(torch.relu(self.a(x))))
+
+
+WRAPPED = {
+    "a dataclass": Answer,
+    "a tuple in a mapping": lambda t: {"all": (Answer([t]), 2)},
+    "whole numbers": lambda t: (1e3 * t).round().long(),
+    "beside infinities": lambda t: (torch.full_like(t, torch.inf), t),
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED.values(), ids=WRAPPED)
+def test_what_is_inside_an_answer_is_compared(how):
+    model, x = Wrapping(how), rows(80, 5)
+    call = lambda: recycle(model, {":relu": [0, 2, 5]}, x, generator=generator())  # noqa: E731
+    unchanged(model, call, "an output would move by")
+
+
+@pytest.mark.parametrize("nothing", [lambda t: None, lambda t: Answer(2.0), lambda t: [t[:0]]])
+def test_an_answer_without_a_tensor_is_refused(nothing):
+    model, x = Wrapping(nothing), rows(80, 5)
+    with torch.no_grad():
+        model.a.bias[2] = -1e3
+    call = lambda: recycle(model, {":relu": [2]}, x, generator=generator())  # noqa: E731
+    unchanged(model, call, "nothing can be compared")

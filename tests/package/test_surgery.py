@@ -1,7 +1,9 @@
 """Removing dead units: the copy must answer as the original, or be refused."""
 
+import dataclasses
 import itertools
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from mlpinit import surgery
+from mlpinit.sites import tensors
 from mlpinit.surgery import RemovalError, remove, sites
 
 
@@ -705,3 +708,59 @@ def test_site_names_of_shared_modules_and_nested_forwards():
     check(net, {"0.act#2": [2]}, data(9, 4))
     kill(net[0].fc, [0])
     check(net, {"0.act": [0], "1:tanh": [2]}, data(9, 4))
+
+
+@dataclasses.dataclass
+class Answer:
+    scores: object
+    more: object = None
+
+
+class Holder:
+    __slots__ = ("scores",)
+
+    def __init__(self, scores):
+        self.scores = scores
+
+
+WRAPPED = {
+    "a dataclass": Answer,
+    "a dataclass within a mapping": lambda t: {"answer": Answer(None, more=[t])},
+    "a mapping in a tuple": lambda t: (1, OrderedDict(scores=t)),
+    "integers": lambda t: Answer((1e3 * t).round().long()),
+    "beside minus infinity": lambda t: Answer(t, more=torch.full_like(t, -torch.inf)),
+}
+
+
+class Wrapping(nn.Module):
+    """A network whose answer is wrapped up by `how`."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.inside, self.outside, self.how = nn.Linear(5, 7), nn.Linear(7, 2), how
+
+    def forward(self, x):
+        return self.how(self.outside(torch.sigmoid(self.inside(x))))
+
+
+@pytest.mark.parametrize("how", WRAPPED.values(), ids=WRAPPED)
+def test_what_is_inside_an_answer_is_compared(how):
+    model = settle(Wrapping(how))
+    with pytest.raises(RemovalError, match="an output differs by"):
+        remove(model, {":sigmoid": [0, 4]}, data(60, 5), allow_live=True)
+    kill(model.inside, [3])
+    assert remove(model, {":sigmoid": [3]}, data(60, 5)).largest_difference <= 1
+
+
+def test_tensors_are_found_in_objects_with_slots_and_in_circles():
+    inner, outer = Holder(torch.ones(2)), Answer(torch.zeros(3))
+    outer.more = [inner, outer]
+    assert [t.tolist() for t in tensors(outer)] == [[0, 0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("nothing", [lambda t: None, lambda t: (), lambda t: {"scores": t[:0]}])
+def test_an_answer_without_a_tensor_is_refused(nothing):
+    model = settle(Wrapping(nothing))
+    kill(model.inside, [3])
+    with pytest.raises(RemovalError, match=r"no tensor with an entry.*nothing can be compared"):
+        remove(model, {":sigmoid": [3]}, data(60, 5))
