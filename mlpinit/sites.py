@@ -26,6 +26,7 @@ from torch.fx import Node
 __all__ = [
     "ACTIVATION_FUNCTIONS",
     "ACTIVATION_MODULES",
+    "ARITHMETIC",
     "Batches",
     "Cuts",
     "Dead",
@@ -35,9 +36,11 @@ __all__ = [
     "SiteError",
     "check_model",
     "check_padding",
+    "clamp_bounds",
     "difference",
     "evaluating",
     "find_cuts",
+    "is_clamp",
     "largest",
     "measure",
     "outputs",
@@ -69,6 +72,20 @@ ACTIVATION_FUNCTIONS = frozenset(
 )  # fmt: skip
 """The functions and tensor methods that are, by their names without a last underscore."""
 
+ARITHMETIC = frozenset(
+    ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract", "mul", "rmul", "imul", "multiply",
+     "div", "rdiv", "truediv", "rtruediv", "itruediv", "true_divide", "divide", "neg", "negative",
+     "positive", "pos", "pow", "rpow", "ipow", "float_power", "abs", "absolute", "square", "sqrt",
+     "rsqrt", "reciprocal", "exp", "exp2", "expm1", "log", "log2", "log1p", "erf", "erfc", "sin",
+     "cos", "atan", "arctan", "sinh", "cosh", "asinh", "logaddexp", "hypot", "sign", "lerp",
+     "addcmul", "addcdiv", "clamp", "clip", "clamp_min", "clamp_max", "maximum", "minimum", "fmax",
+     "fmin", "where", "masked_fill", "heaviside", "lt", "le", "gt", "ge", "eq", "ne", "less",
+     "greater", "less_equal", "greater_equal", "logical_not", "logical_and", "logical_or", "clone",
+     "contiguous", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16",
+     "dropout", "feature_dropout", "alpha_dropout")
+)  # fmt: skip
+"""Functions that act on every entry alone and can be parts of a written-out activation."""
+
 # What a unit may pass on its way, by what it does to it. Functions and methods go by their names,
 # without the underscore of the in-place form.
 
@@ -77,11 +94,8 @@ ENTRYWISE = (
     *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     *(nn.AlphaDropout, nn.FeatureAlphaDropout),
 )
-ENTRYWISE_NAMES = ACTIVATION_FUNCTIONS | frozenset(
-    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
-     "add", "sub", "mul", "div", "truediv", "true_divide", "neg", "pow", "abs", "square", "sqrt",
-     "exp", "clamp", "iadd", "isub", "imul", "itruediv", "contiguous", "clone", "detach", "to",
-     "float", "double", "half", "bfloat16", "type_as")
+ENTRYWISE_NAMES = ACTIVATION_FUNCTIONS | ARITHMETIC | frozenset(
+    ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 )  # fmt: skip
 POOLS = tuple(
     getattr(nn, f"{kind}Pool{d}d")
@@ -173,20 +187,93 @@ def sites(model: nn.Module) -> list[str]:
     return list(_site_nodes(trace(model), dict(model.named_modules())))
 
 
+def is_clamp(name: str, bounds: Mapping[str, object]) -> bool:
+    """Whether a clamp, with the bounds given, is a ReLU: from 0 up."""
+    low, high = bounds.get("min"), bounds.get("max")
+    zero = isinstance(low, int | float) and low == 0
+    return zero and high is None and name in ("clamp", "clip", "clamp_min")
+
+
+def clamp_bounds(args: Sequence, kwargs: Mapping[str, object]) -> dict[str, object]:
+    """The bounds of clamp(z, *args, **kwargs) by their names."""
+    return {**dict(zip(("min", "max"), args, strict=False)), **kwargs}
+
+
+def _is_activation(node: Node, modules: Mapping[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return isinstance(modules[node.target], ACTIVATION_MODULES)
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = _name(node)
+    return name in ACTIVATION_FUNCTIONS or is_clamp(name, clamp_bounds(node.args[1:], node.kwargs))
+
+
+class _Traced:
+    """What a node's value is made of: numbers, parameters, or one value, entry by entry."""
+
+    def __init__(self, graph: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = modules
+        self.numbers: set[Node] = set()
+        self.weights: set[Node] = set()
+        self.roots: dict[Node, Node] = {}
+        self.parts: dict[Node, tuple[str, ...]] = {}  # the activations on the way from the root
+        self.sites: dict[str, Node] = {}
+        self.absorbed: set[str] = set()
+        calls: Counter[str] = Counter()
+        for node in graph.nodes:
+            name = self._meet(node)
+            if name:
+                calls[name] += 1
+                name = name if calls[name] == 1 else f"{name}#{calls[name]}"
+                self.sites[name] = node
+                source = node.all_input_nodes[0]
+                self.roots[node] = self.roots.get(source, source)
+                self.parts[node] = (*self.parts.get(source, ()), name)
+
+    def _meet(self, node: Node) -> str:
+        """Sort a node in. The base name, if it is an activation applied to data."""
+        sources = node.all_input_nodes
+        if node.op in ("call_function", "call_method") and (
+            _name(node) in ("getattr", "size", "dim", "numel", "len", "ndimension")
+            or (sources and self.numbers.issuperset(sources))
+        ):
+            self.numbers.add(node)
+            return ""
+        sources = [n for n in sources if n not in self.numbers]
+        if node.op == "get_attr" or (sources and self.weights.issuperset(sources)):
+            self.weights.add(node)
+            return ""
+        if _is_activation(node, self.modules):
+            if node.op == "call_module":
+                return str(node.target)
+            return f"{_caller(node)}:{_name(node)}"
+        data = [n for n in sources if n not in self.weights]
+        dropout = node.op == "call_module" and isinstance(
+            self.modules[node.target], (nn.Dropout, nn.Identity, nn.AlphaDropout)
+        )
+        named = node.op in ("call_function", "call_method") and _name(node) in ARITHMETIC
+        roots = {self.roots.get(n, n) for n in data}
+        given = len(data) > 1 and any(n.op == "placeholder" for n in roots)
+        summed = given and _name(node) in ("add", "sub", "iadd", "isub")  # inputs are no units
+        if (named or dropout) and len(roots) == 1 and not summed:
+            (self.roots[node],) = roots
+            self.parts[node] = parts = tuple(
+                dict.fromkeys(part for n in data for part in self.parts.get(n, ()))
+            )
+            if parts and len(data) > 1:  # a formula of its own, by the name of its last part
+                last = max(parts, key=list(self.sites).index)
+                self.sites[last] = node
+                self.absorbed |= set(parts) - {last}
+        return ""
+
+
 def _site_nodes(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, Node]:
-    """Every site's name with its node, in the order of the forward."""
-    calls: Counter[str] = Counter()
-    found = {}
-    for node in graph.nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], ACTIVATION_MODULES):
-            name = str(node.target)
-        elif node.op in ("call_function", "call_method") and _name(node) in ACTIVATION_FUNCTIONS:
-            name = f"{_caller(node)}:{_name(node)}"
-        else:
-            continue
-        calls[name] += 1
-        found[name if calls[name] == 1 else f"{name}#{calls[name]}"] = node
-    return found
+    """Every site's name with its node, in the order of the forward.
+
+    Of a function written out, as x·σ(x), it is the node that gives its value.
+    """
+    traced = _Traced(graph, modules)
+    return {name: node for name, node in traced.sites.items() if name not in traced.absorbed}
 
 
 class Batches:
@@ -292,8 +379,26 @@ class Map:
         for name, units in dead.items():
             # A function's in-place form has the same site: ":relu_" is ":relu".
             site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
+            site = self._told_by_layer(site)
             found[site] |= self._indices(site, units)
         return {site: sorted(units) for site, units in found.items() if units}
+
+    def _told_by_layer(self, name: str) -> str:
+        """The site that a watch calls "act@layer", where the layers come and go."""
+        base, at, rest = name.partition("@")
+        if not at:
+            return name
+        layer, _, number = rest.partition("#")
+        named = [site for site in self.sites if site.partition("#")[0] == base]
+        fed = [site for site in named if self._comes_from(site, layer)]
+        nth = int(number or 1)
+        return fed[nth - 1] if len(fed) >= nth else name
+
+    def _comes_from(self, site: str, layer: str) -> bool:
+        try:
+            return str(self.producer(site).target) == layer
+        except SiteError:
+            return False
 
     def _indices(self, site: str, units: Iterable[int] | Tensor) -> set[int]:
         if site not in self.sites:
@@ -320,18 +425,31 @@ class Map:
 
     def producer(self, site: str) -> Node:
         """The layer whose outputs a site's units are."""
-        node = self.sites[site]
-        passing = (*ENTRYWISE, *NORMS, *POOLS)
-        while not self.is_a(node, LAYERS):
-            tensors = [n for n in node.all_input_nodes if self._is_big(n)]
-            known = self.is_a(node, passing, ENTRYWISE_NAMES | POOL_NAMES)
-            if not known or len(tensors) != 1:
-                raise SiteError(
-                    f"the units of site {site!r} come from {_where(node)}, not from a Linear or "
-                    "convolution of their own; they cannot be changed one by one"
-                )
-            node = tensors[0]
-        return node
+        return self._producer(site, self.sites[site])
+
+    def _producer(self, site: str, node: Node) -> Node:
+        if self.is_a(node, LAYERS):
+            return node
+        sources = [n for n in node.all_input_nodes if self._is_big(n)]
+        passing = ENTRYWISE_NAMES | POOL_NAMES
+        found: set[Node] = set()
+        refused: dict[str, SiteError] = {}
+        if self.is_a(node, (*ENTRYWISE, *NORMS, *POOLS), passing):
+            if len(sources) == 1:
+                return self._producer(site, sources[0])
+            for source in sources:
+                try:
+                    found.add(self._producer(site, source))
+                except SiteError as error:
+                    refused[str(error)] = error
+        if len(refused) == 1 and not found:
+            raise next(iter(refused.values()))  # all come from there
+        if refused or len(found) != 1:
+            raise SiteError(
+                f"the units of site {site!r} come from {_where(node)}, not from a Linear or "
+                "convolution of their own; they cannot be changed one by one"
+            )
+        return found.pop()
 
     def _is_big(self, node: Node) -> bool:
         value = self.seen.get(node)
