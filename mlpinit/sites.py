@@ -12,6 +12,8 @@ answer on data. Removing and recycling units both start from these.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,11 +45,13 @@ __all__ = [
     "is_clamp",
     "largest",
     "measure",
+    "named_inputs",
     "outputs",
     "rounding",
     "sites",
     "tensors",
     "trace",
+    "unusual",
 ]
 
 Dead = Mapping[str, Iterable[int] | Tensor]
@@ -159,16 +163,83 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Activation modules, layers and batch norms are single nodes, subclasses included."""
 
+    def __init__(self, given: Mapping[str, object]) -> None:
+        super().__init__()
+        self.given = given
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (*ACTIVATION_MODULES, *LAYERS, *NORMS)) or (
             super().is_leaf_module(m, module_qualified_name)
         )
 
+    def create_args_for_root(
+        self, root_fn: Callable, is_module: bool, concrete_args: object = None
+    ) -> tuple[Callable, list]:
+        """Only what is given, or has no default, is traced: `mask=None` is None."""
+        names = _required(root_fn)
+        if names is None:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+        names = [n for n in inspect.signature(root_fn).parameters if n in {*names, *self.given}]
+        named = {
+            name: self.create_proxy("placeholder", name, (), {})
+            if isinstance(self.given.get(name, _TENSOR), Tensor)
+            else self.given[name]
+            for name in names
+        }
+        by_name = _by_name(root_fn, names)
+        first = [named.pop(name) for name in names if name not in by_name]
+        return functools.partial(root_fn, **named), [self.root, *first]
 
-def trace(model: nn.Module) -> fx.Graph:
-    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace."""
+
+_TENSOR = torch.empty(0)
+
+
+def _parameters(forward: Callable) -> list[inspect.Parameter]:
+    """The parameters of a forward, without self."""
+    return list(inspect.signature(forward).parameters.values())[1:]
+
+
+def _required(forward: Callable) -> list[str] | None:
+    """The names of those that must be given, at least one; None if there is no telling."""
+    plain = [p for p in _parameters(forward) if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p.name for p in plain if p.default is p.empty]
+    if not plain or (not required and len(plain) < len(_parameters(forward))):
+        return None
+    return required or [plain[0].name]
+
+
+def _by_name(forward: Callable, names: Sequence[str]) -> set[str]:
+    """Those of `names` that go in by name: after one that is left out, or keywords only."""
+    order = [p.name for p in _parameters(forward) if p.kind is not p.KEYWORD_ONLY]
+    length = 0
+    while length < min(len(names), len(order)) and names[length] == order[length]:
+        length += 1
+    return set(names[length:])
+
+
+def named_inputs(model: nn.Module, data: object) -> Mapping[str, object]:
+    """What a first batch gives by name: of a mapping, or of (mapping, targets), what it holds."""
+    if not isinstance(data, Mapping):
+        if isinstance(data, Tensor | tuple | Iterator) or not isinstance(data, Iterable):
+            return {}
+        data = next(iter(data), None)
+    return _mapping_in(data) or {}
+
+
+def _mapping_in(batch: object) -> Mapping | None:
+    if isinstance(batch, tuple | list) and batch:
+        batch = batch[0]
+    return batch if isinstance(batch, Mapping) else None
+
+
+def trace(model: nn.Module, given: Mapping[str, object] | None = None) -> fx.Graph:
+    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace.
+
+    Arguments with a default have that, but for those `given` by name: tensors are inputs then, and
+    anything else is what it is.
+    """
     try:
-        return _Tracer().trace(model)
+        return _Tracer(given or {}).trace(model)
     except Exception as error:
         raise SiteError(
             f"torch.fx cannot trace {type(model).__name__} ({error}); units can be "
@@ -281,15 +352,16 @@ class Batches:
 
     def __init__(self, data: object, graph: fx.Graph, model: nn.Module) -> None:
         """`ValueError` for data that is no batch, and holds none, for the forward of this graph."""
-        required = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
-        self.n_inputs = max(1, len(required))
+        self.names = [str(n.target) for n in graph.nodes if n.op == "placeholder" and not n.args]
+        self.n_inputs = max(1, len(self.names))
+        self.by_name = _by_name(type(model).forward, self.names)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         if isinstance(data, tuple) and len(data) != self.n_inputs:
             raise ValueError(
                 f"data is a tuple of {len(data)}, which is one batch, but the model's forward "
                 f"takes {self.n_inputs}; pass a list for several batches"
             )
-        self.data = [data] if isinstance(data, Tensor | tuple) else data
+        self.data = [data] if isinstance(data, Tensor | tuple | Mapping) else data
         if not isinstance(self.data, Iterable) or isinstance(self.data, Iterator):
             raise ValueError(
                 f"data is a {type(data).__name__}; wanted a batch of inputs, or batches that can "
@@ -301,7 +373,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple]:
         """A copy of each batch, cut to as many arguments as the forward requires."""
         for batch in self.data:
-            items = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            items = self._items(batch)
             if len(items) < self.n_inputs or not all(
                 isinstance(x, Tensor) for x in items[: self.n_inputs]
             ):
@@ -311,6 +383,25 @@ class Batches:
                     f"{'s'[: self.n_inputs != 1]}"
                 )
             yield tuple(x.to(self.device, copy=True) for x in items[: self.n_inputs])
+
+    def _items(self, batch: object) -> tuple:
+        named = _mapping_in(batch)
+        if named is None:
+            return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        if missing := [name for name in self.names if name not in named]:
+            raise ValueError(
+                f"a batch is a {type(named).__name__} of {', '.join(map(repr, named))}, which goes "
+                f"in by name; the model's forward takes {', '.join(map(repr, self.names))}, and "
+                f"{', '.join(map(repr, missing))} is not among them"
+            )
+        return tuple(named[name] for name in self.names)
+
+    def arguments(self, batch: tuple) -> tuple[tuple, dict[str, Tensor]]:
+        """A copy of a batch as the model's forward takes it: in order, and by name."""
+        copies = [x.clone() for x in batch]
+        named = dict(zip(self.names, copies, strict=False))
+        named = {name: x for name, x in named.items() if name in self.by_name}
+        return tuple(copies[: len(copies) - len(named)]), named
 
 
 class _Watcher(fx.Interpreter):
@@ -495,7 +586,29 @@ def _set_in(mask: Tensor, n: int, site: str) -> set[int]:
 
 def unit_axis(plan: Map, layer: Node) -> int:
     """The axis of a layer's output along which its units lie."""
-    return 1 if plan.is_a(layer, CONVOLUTIONS) else plan.seen[layer].ndim - 1
+    return channel_axis(plan, layer, layer)
+
+
+def channel_axis(plan: Map, node: Node, value: Node) -> int:
+    """The axis of `value` that a layer or pool at `node` takes for its units.
+
+    It is the last for a Linear layer, else the one before the positions: axis 1 of a batch, axis 0
+    of a single image.
+    """
+    axes = plan.seen[value].ndim
+    if plan.is_a(node, (nn.Linear,)):
+        return axes - 1
+    name = type(plan.at(node)).__name__ if node.op == "call_module" else _name(node)
+    if not (plan.is_a(node, (*CONVOLUTIONS, *POOLS), POOL_NAMES)):
+        return 1
+    dimensions = next((d for d in (1, 2, 3) if plan.is_a(node, _OF_DIMENSIONS[d])), 0)
+    return axes - 1 - (dimensions or int(name[-2]))
+
+
+_OF_DIMENSIONS = {
+    d: tuple(kind for kind in (*CONVOLUTIONS, *POOLS) if kind.__name__.endswith(f"{d}d"))
+    for d in (1, 2, 3)
+}
 
 
 @dataclass(frozen=True)
@@ -539,8 +652,7 @@ def _follow(plan: Map, site: str, dead: set[int], cuts: Cuts) -> None:
         flow = entering[0]
         positions = {i for i, unit in enumerate(flow.units) if unit in dead}
         if plan.is_a(node, LAYERS):
-            last = plan.seen[node.all_input_nodes[0]].ndim - 1
-            if flow.axis != (1 if plan.is_a(node, CONVOLUTIONS) else last):
+            if flow.axis != channel_axis(plan, node, node.all_input_nodes[0]):
                 raise _lost(site, node, "which reads another axis than that of the units")
             cuts.inputs[node] |= positions
             cuts.axes[node] = flow.axis
@@ -574,7 +686,9 @@ def _through(
             node,
             "which mixes them with another value, so that they cannot go alone",
         )
-    pooled = plan.is_a(node, POOLS, POOL_NAMES) and flow.axis == 1
+    pooled = plan.is_a(node, POOLS, POOL_NAMES) and (
+        flow.axis == channel_axis(plan, node, next(n for n in node.all_input_nodes if n in flows))
+    )
     if pooled or plan.is_a(node, ENTRYWISE, ENTRYWISE_NAMES):
         if len(shape) > flow.axis and shape[flow.axis] == len(flow.units):
             return flow
@@ -608,7 +722,7 @@ def _labelled(plan: Map, site: str, node: Node, flows: Mapping[Node, _Flow]) -> 
     else:
         out = (plan.at(node) or node.target)(*args, **kwargs)
     for axis in range(out.ndim):
-        lane = out.movedim(axis, 0).flatten(1)  # (entries along the axis, all others)
+        lane = out.movedim(axis, 0).reshape(out.size(axis), -1)  # (along the axis, all others)
         if lane.numel() and (lane == lane[:, :1]).all():
             return _Flow(axis, tuple(int(unit) for unit in lane[:, 0]))
     raise _lost(site, node, "which spreads them over more than one axis")
@@ -626,7 +740,8 @@ class Range:
 
     def add(self, value: Tensor, axis: int, channels: list[int]) -> None:
         """Take in a value, of which `channels` along `axis` count."""
-        lanes = value[(slice(None),) * axis + (channels,)].movedim(axis, 0).flatten(1)
+        lanes = value[(slice(None),) * axis + (channels,)].movedim(axis, 0)
+        lanes = lanes.reshape(len(channels), -1) if lanes.numel() else lanes.new_empty(0)
         wide = lanes.float() if lanes.device.type == "mps" else lanes.double()
         wide = wide.cpu() if lanes.device.type == "mps" else wide
         if not wide.numel():
@@ -677,6 +792,21 @@ def measure(
     if not all(r.n for r in (*measured.at_sites.values(), *measured.at_inputs.values())):
         raise ValueError("data holds no example; nothing can be measured")
     return measured
+
+
+def unusual(cuts: Cuts, plan: Map) -> str:
+    """What layers that are cut do not compute as their class does, in words, or ""."""
+    found = []
+    for node in dict.fromkeys((*cuts.inputs, *cuts.outputs, *cuts.norms)):
+        module = plan.at(node)
+        usual = next(kind for kind in type(module).__mro__ if kind in (*LAYERS, *NORMS))
+        if type(module).forward is not usual.forward:
+            found.append(f"module {node.target!r} ({type(module).__name__}) has its own forward")
+        elif module._forward_hooks or module._forward_pre_hooks:
+            found.append(f"module {node.target!r} has hooks")
+    if not found:
+        return ""
+    return f". {', and '.join(found)}, which may use its weights in another way"
 
 
 def rounding(dtype: torch.dtype, largest: float) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mlpinit.progress import printable
 from mlpinit.sites import (
     Batches,
     Cuts,
@@ -31,10 +32,12 @@ from mlpinit.sites import (
     find_cuts,
     largest,
     measure,
+    named_inputs,
     outputs,
     rounding,
     sites,
     trace,
+    unusual,
 )
 
 __all__ = ["Removal", "RemovalError", "remove", "sites"]
@@ -64,7 +67,7 @@ class Removal:
     def __str__(self) -> str:
         """One line: units, parameters, difference."""
         n = sum(map(len, self.removed.values()))
-        return (
+        return printable(
             f"{n} unit{'s'[: n != 1]} removed: {self.parameters_before:,} → "
             f"{self.parameters_after:,} parameters, outputs within {self.largest_difference:.1e}"
         )
@@ -91,8 +94,8 @@ def remove(
       after a Linear layer and along the channels after a convolution. A mask (units,) will do
     - `data`: a batch of inputs (a tensor, or a tuple of just the forward's arguments), or an
       iterable of batches that can be walked more than once, such as a list or a DataLoader. Of a
-      batch (x, y) in it as many items are passed on as the forward requires. They are moved to the
-      model's device
+      batch (x, y) in it as many items are passed on as the forward requires; a dict, or that of
+      (dict, targets), goes in by name. They are moved to the model's device
     - `tolerance`: how far an output of the copy may be from the original's, and how far a unit may
       vary on the data and still be called constant. None means rounding: 100 machine epsilons of
       the dtype (at most 0.05), times the largest output if that is above 1
@@ -119,7 +122,7 @@ def remove(
     """
     check_model(model)
     probe = _copy(model).eval()
-    graph = trace(probe)
+    graph = trace(probe, named_inputs(probe, data))
     batches = Batches(data, graph, probe)
     plan = Map(probe, graph, next(iter(batches)))
     wanted = plan.checked(dead)
@@ -231,7 +234,7 @@ def _resize(layer: nn.Module, names: tuple[str, ...], size: int) -> None:
 def _verify(
     before: nn.Module,
     after: nn.Module,
-    batches: Iterable[tuple],
+    batches: Batches,
     tolerance: float | None,
     blame: Callable[[], str],
 ) -> float:
@@ -241,9 +244,11 @@ def _verify(
     most, allowed = 0.0, tolerance if tolerance is not None else 0.0
     with torch.no_grad():
         for batch in batches:
-            wanted = outputs(before, before(*_clones(batch)))
+            args, named = batches.arguments(batch)
+            wanted = outputs(before, before(*args, **named))
             try:
-                answer = after(*_clones(batch))
+                args, named = batches.arguments(batch)
+                answer = after(*args, **named)
             except Exception as error:
                 raise RemovalError(
                     f"without the units the model does not run ({error}). Does its forward name a "
@@ -270,16 +275,13 @@ def _verify(
 
 
 def _blame(plan: Map, cuts: Cuts, measured: Measured) -> str:
-    """Where a followed unit varies most as it enters a layer."""
+    """Where a followed unit varies most as it enters a layer, and what is unusual on the way."""
+    odd = unusual(cuts, plan)
     widths = {n: float(r.width.max()) for n, r in measured.at_inputs.items() if len(r.width)}
     if not widths or not max(widths.values()):
-        return ""
+        return odd
     node = max(widths, key=widths.get)
-    return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}"
-
-
-def _clones(batch: tuple) -> tuple:
-    return tuple(x.clone() for x in batch)
+    return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}{odd}"
 
 
 def _difference(a: Tensor, b: Tensor) -> float:

@@ -431,3 +431,61 @@ def test_an_answer_without_a_tensor_is_refused(nothing):
         model.a.bias[2] = -1e3
     call = lambda: recycle(model, {":relu": [2]}, x, generator=generator())  # noqa: E731
     unchanged(model, call, "nothing can be compared")
+
+
+@pytest.mark.parametrize("weights", [None, 1.5])
+def test_a_default_dtype_does_not_change_what_is_drawn(weights):
+    start, x = mlp().double(), rows().double()
+
+    def drawn():
+        model = copy.deepcopy(start)
+        recycle(model, DEAD, x, generator=generator(), weights=weights)
+        return [p.clone() for p in model.parameters()]
+
+    usual = drawn()
+    try:
+        torch.set_default_dtype(torch.float64)
+        there = drawn()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(usual, there, strict=True))
+
+
+class Optional(nn.Module):
+    """Arguments with defaults, of which a mapping gives some."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 7), nn.Linear(7, 2)
+        with torch.no_grad():
+            self.a.bias[2] = -1e3
+
+    def forward(self, x, mask=None, *, double=False, shift=None, **more):
+        h = torch.relu(self.a(x))
+        if mask is not None:
+            h = h * mask[:, None]
+        y = self.b(h) * (2 if double else 1)
+        return y if shift is None else y + shift
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rows(80, 5),
+        [(rows(80, 5), rows(80))],
+        [{"x": rows(80, 5), "shift": rows(80, 2), "double": True}],
+        [({"shift": rows(80, 2), "x": rows(80, 5)}, rows(80))],
+    ],
+    ids=["a tensor", "with targets", "by name", "by name with targets"],
+)
+def test_arguments_with_defaults_and_batches_by_name(data):
+    model = Optional()
+    done = recycle(model, {":relu": [2]}, data, generator=generator())
+    assert done.output_change < 1e-5
+    assert model.a.bias[2] == 0
+
+
+def test_a_batch_by_name_that_lacks_an_input_is_refused():
+    model = Optional()
+    call = lambda: recycle(model, {":relu": [2]}, [{"mask": rows(8)}], generator=generator())  # noqa: E731
+    unchanged(model, call, "takes 'x', 'mask', and 'x' is not among them")

@@ -764,3 +764,48 @@ def test_an_answer_without_a_tensor_is_refused(nothing):
     kill(model.inside, [3])
     with pytest.raises(RemovalError, match=r"no tensor with an entry.*nothing can be compared"):
         remove(model, {":sigmoid": [3]}, data(60, 5))
+
+
+class Unbatched(nn.Module):
+    """A convolution of a single image, or of a single series."""
+
+    def __init__(self, d, pool):
+        super().__init__()
+        self.conv = (nn.Conv1d, nn.Conv2d)[d - 1](2, 5, 3)
+        self.next = (nn.Conv1d, nn.Conv2d)[d - 1](5, 3, 2)
+        self.pool, self.out = pool, nn.Linear(3 * (5 if d == 1 else 4), 2)
+
+    def forward(self, x):
+        h = self.pool(torch.tanh(self.conv(x)))
+        return self.out(torch.tanh(self.next(h)).flatten())
+
+
+@pytest.mark.parametrize(
+    ("d", "pool"), [(1, nn.Identity()), (2, nn.MaxPool2d(2)), (2, lambda t: F.avg_pool2d(t, 2))]
+)
+def test_units_of_a_single_image_are_its_channels(d, pool):
+    model = settle(Unbatched(d, pool))
+    x = data(2, 8) if d == 1 else data(2, 8, 8)
+    kill(model.conv, [1, 3])
+    kill(model.next, [2])
+    check(model, {":tanh": [1, 3], ":tanh#2": [2]}, x)
+
+
+def test_a_pool_across_the_units_is_refused():
+    pool = nn.AvgPool2d(3, 1, padding=1)  # of (batch, units, time) it takes units for heights
+    net = settle(nn.Sequential(nn.Conv1d(2, 5, 3), nn.Tanh(), pool, nn.Conv1d(5, 2, 1)))
+    kill(net[0], [1])
+    with pytest.raises(RemovalError, match="reach module '2', through which"):
+        remove(net, {"1": [1]}, data(4, 2, 9))
+
+
+class Centred(nn.Linear):
+    def forward(self, x):
+        return F.linear(x, self.weight - self.weight.mean(1, keepdim=True), self.bias)
+
+
+def test_a_layer_that_uses_its_weights_in_another_way_is_named():
+    net = settle(nn.Sequential(nn.Linear(4, 6), nn.Tanh(), Centred(6, 3)))
+    kill(net[0], [1, 2])
+    with pytest.raises(RemovalError, match=r"module '2' \(Centred\) has its own forward"):
+        remove(net, {"1": [2]}, data(30, 4))
