@@ -2,7 +2,8 @@
 
 `ended` stands where a long `train.sgd` would, with what the page wants of the finished run, and
 `end_loss` where that is its loss alone. What is kept of a training is what was measured at its end,
-and its mean loss over each hundredth of the steps, as JSON in `data/replays`.
+and its mean loss over each hundredth of the steps, as JSON in `data/replays`. `kept` does as much
+for any other experiment: a build makes a part of it, and takes from the record what was found.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mlpinit.corpus import Contexts
 from mlpinit.params import Params
 from mlpinit.records import RecordError
 
-__all__ = ["FOLDER", "TOLERANCE", "Ended", "end_loss", "ended"]
+__all__ = ["FOLDER", "TOLERANCE", "Ended", "end_loss", "ended", "kept"]
 
 FOLDER = Path(__file__).parent / "data" / "replays"
 BLOCKS = 100
@@ -165,6 +166,45 @@ def end_loss(
     )["loss"]
 
 
+def kept(
+    name: str,
+    *,
+    settings: Mapping[str, object],
+    part: Callable[[], Mapping[str, Tensor]],
+    whole: Callable[[], Mapping[str, Tensor]],
+    tolerance: float = TOLERANCE,
+    apart: Mapping[str, float] | None = None,
+    folder: Path = FOLDER,
+) -> dict[str, Tensor]:
+    """What an experiment found, by name: recorded, where only a part of it is made today.
+
+    `part` is called and compared with the record called `name`. Where `MLPINIT_FULL` is set,
+    `whole` is called too, and compared; where that is 'record', both are kept, and nothing is
+    compared. Within `redraw.redrawn` it is another experiment, made whole and not compared.
+
+    - `settings`: what the experiment is of, as JSON can hold it; a record of others is refused
+    - `part`, `whole`: make named tensors, small ones, of the first part and of all of it
+    - `tolerance`, `apart`: as in `ended`, for both
+
+    Raises `RecordError` as `ended` does.
+    """
+    if redraw.current():
+        return {n: _tensor(_rounded(t)) for n, t in whole().items()}
+    wanted = os.environ.get(records.FULL)
+    path = folder / f"{name}.json"
+    settings = dict(settings)
+    then = None if wanted == WRITE else _read_part(path, settings)
+    now = {"part": part()} | ({"measured": whole()} if wanted else {})
+    now = {kind: {n: _rounded(t) for n, t in found.items()} for kind, found in now.items()}
+    if then is None:
+        then = {"settings": settings} | now
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_whole(path, json.dumps(then) + "\n")
+    for kind, found in now.items():
+        _compare_ends(path.name, then[kind], found, tolerance, apart or {})
+    return {n: _tensor(values) for n, values in then["measured"].items()}
+
+
 def _means(losses: Tensor, steps: int) -> list[list[float]]:
     """Losses (K, steps so far) → mean losses (K, hundredths so far)."""
     return _rounded(losses.double().unfold(-1, steps // BLOCKS, steps // BLOCKS).mean(-1), 5)
@@ -229,6 +269,20 @@ def _read(path: Path, settings: Mapping[str, object]) -> _Record:
             f"{REMEDY} again, or give this training a name of its own"
         )
     return kept
+
+
+def _read_part(path: Path, settings: Mapping[str, object]) -> dict[str, dict]:
+    """The record of an experiment with these settings, of which a part is compared."""
+    try:
+        then = json.loads(path.read_text(encoding="utf-8"))
+        of = {kind: dict(then[kind]) for kind in ("settings", "part", "measured")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path.name} cannot be read: {error}. {REMEDY}") from error
+    if of["settings"] != settings:
+        raise RecordError(
+            f"{path.name} is of {_told(of['settings'])}, not of {_told(settings)}. {REMEDY} again"
+        )
+    return of
 
 
 def _told(settings: Mapping[str, object]) -> str:

@@ -28,7 +28,8 @@ def examples_to_convict(p: float, confidence: float) -> int:
 
     p: the live rate to rule out. confidence: how sure we want to be; both strictly between 0 and 1.
     Returns the smallest n such that a unit that is live on the part p of the data shows n
-    independent rows without a live one with a probability of at most 1 − confidence.
+    independent rows without a live one with a probability of at most 1 − confidence. Where n rows
+    meet that probability exactly, they are enough: rounding must not ask for one more.
     """
     raise NotImplementedError
 

@@ -22,7 +22,8 @@ def examples_to_convict(p: float, confidence: float) -> int:
     """7.3"""
     # (1 − p)ⁿ ≤ 1 − confidence; both logarithms are negative
     n = math.ceil(math.log(1 - confidence) / math.log1p(-p))
-    # Rounding can push a quotient that is whole past the whole number: see if one row less will do.
+    # Rounding can push a quotient that is whole past the whole number, as at p = 0.25 and
+    # confidence = 0.578125: see if one row less will do.
     return n - 1 if n > 1 and (1 - p) ** (n - 1) <= 1 - confidence else n
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import secrets
 import sys
@@ -11,6 +12,7 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from mlpinit.grading import export
+from mlpinit.grading.client import RunnerError
 from mlpinit.grading.crew import grade_many
 from mlpinit.grading.grade import Report
 from mlpinit.grading.journal import Journal, digest
@@ -26,6 +28,7 @@ LARGEST_SEED = 2**31
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Grade folders and write what is asked for; 0 when every folder was graded."""
+    gc.freeze()  # torch is no garbage, and is not to be looked through again and again
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a replaced one may lack it
             stream.reconfigure(errors="backslashreplace")
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_how_to_go_on(reports, journal), file=sys.stderr)
             if isinstance(error, KeyboardInterrupt):
                 return INTERRUPTED
+            if isinstance(error, RunnerError):
+                print(visible(str(error)), file=sys.stderr)
+                return 1
             raise
     graded = [report for report in reports if report is not None]
     _write_all(graded, args)

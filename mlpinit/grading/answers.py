@@ -5,6 +5,7 @@ What is said is data, one line of JSON each (see `wire`): nothing here decides w
 
 from __future__ import annotations
 
+import codecs
 import dis
 import io
 import json
@@ -13,14 +14,14 @@ import sys
 import tokenize
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from mlpinit.grading import wire
 from mlpinit.grading.job import Job
 
-__all__ = ["answers_of", "load"]
+__all__ = ["answers_of", "graders", "load"]
 
 SHOWN_MESSAGE = 500  # characters of an exception's message, and of a line of code
 
@@ -30,18 +31,21 @@ def answers_of(load: Callable[[], Callable], cases: list[str]) -> Iterator[str]:
 
     A line is an object with a `kind`: 'value' (with `value`, and `args` as they are afterwards),
     'error' (an exception), 'todo' (the learner's own NotImplementedError); instead of all of these
-    'import' (an exception while loading) or 'missing' (no such function).
+    'import' (an exception while loading) or 'missing' (no such function). After the last case may
+    come 'changed': a later call wrote into the answer to case `case`, from 0.
     """
     try:
         function = load()
     except BaseException as error:  # also SystemExit and the like
         yield _failure("missing" if isinstance(error, _MissingError) else "import", error)
         return
-    for case in cases:
+    given = []
+    for i, case in enumerate(cases):
         args = wire.decode(case)
         try:
             value = function(*args)
             answer = {"kind": "value", "value": wire.encode(value), "args": wire.encode(args)}
+            given.append((i, value, answer["value"]))
         except BaseException as error:
             if isinstance(error, NotImplementedError) and _raised_by_learner(error):
                 yield json.dumps({"kind": "todo"})
@@ -49,20 +53,31 @@ def answers_of(load: Callable[[], Callable], cases: list[str]) -> Iterator[str]:
                 yield _failure("error", error)
             continue
         yield json.dumps(answer)
+    for i, value, sent in given:
+        with suppress(Exception):
+            if wire.encode(value) != sent:
+                yield json.dumps({"kind": "changed", "case": i})
+                return
 
 
 class _MissingError(Exception):
     pass
 
 
-def load(job: Job) -> Callable:
-    """Execute the submission's file as a module of its own, and pick the function."""
-    _hide_the_graders(job.inputs)
-    name = PurePath(job.filename).stem
+def load(job: Job, graders: Sequence[str]) -> Callable:
+    """Execute the submission's file as a module of its own, and pick the function.
+
+    `graders` are the modules that it is not to find.
+    """
+    _hide(graders, job.inputs)
+    name = job.filename.removesuffix(".py")
     module = types.ModuleType(name)
     module.__file__ = job.filename
-    with suppress(OSError):  # for a submission that reads itself
-        Path(job.filename).write_bytes(job.source)
+    with (
+        suppress(OSError),
+        open(job.filename, "wb", 0) as file,
+    ):  # for a submission that reads itself
+        file.write(job.source)
     linecache.cache[job.filename] = (len(job.source), None, _lines(job.source), job.filename)
     sys.modules[name] = module  # where dataclasses and pickle look
     # dont_inherit: without the annotations of this very file.
@@ -76,15 +91,26 @@ def load(job: Job) -> Callable:
 def _lines(source: bytes) -> list[str]:
     r"""The lines as Python counts them: in the file's own coding, and ended by \n, \r\n or \r."""
     try:
+        if b"coding" not in source and not source.startswith(codecs.BOM_UTF8):
+            return io.StringIO(source.decode("utf-8"), newline=None).readlines()
         coding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         return io.TextIOWrapper(io.BytesIO(source), coding).readlines()
     except (SyntaxError, UnicodeDecodeError, LookupError):
         return []  # the compiler will say why
 
 
-def _hide_the_graders(inputs: dict[str, list[str]]) -> None:
+def graders() -> list[str]:
+    """The names of the graders' modules here, for `load`.
+
+    To be asked for before a fork: a look at every module's name writes into a thousand pages of
+    memory, each of which a child would have copied.
+    """
+    return [name for name in sys.modules if name.startswith("mlpinit.grading")]
+
+
+def _hide(graders: Sequence[str], inputs: dict[str, list[str]]) -> None:
     """Leave a submission a `mlpinit.grading` that has its names but judges nothing."""
-    for name in [m for m in sys.modules if m.startswith("mlpinit.grading")]:
+    for name in graders:
         del sys.modules[name]
 
     def replay(exercise: str, case: int = 1) -> tuple:

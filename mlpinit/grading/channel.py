@@ -6,8 +6,7 @@ import os
 from contextlib import suppress
 from typing import BinaryIO
 
-from mlpinit.grading import wire
-from mlpinit.grading.job import Ending
+from mlpinit.grading.job import MAX_BYTES, Ending
 
 __all__ = ["Received"]
 
@@ -27,7 +26,7 @@ class Received:
         """Read what there is: '' when there may be more, 'end' at the end, 'flood' at the limit."""
         block = os.read(self.handle, 2**16)
         self._size += len(block)
-        if self._size > wire.MAX_BYTES:
+        if self._size > MAX_BYTES:
             self._blocks.clear()
             return "flood"
         self._blocks.append(block)

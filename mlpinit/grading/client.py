@@ -14,27 +14,34 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mlpinit.grading import lazy, wire
+from mlpinit.grading import lazy
 from mlpinit.grading.channel import Received
 from mlpinit.grading.job import Ending, Job
+from mlpinit.grading.sandbox import remove
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "RunnerError"]
 
 START = 300.0  # seconds that importing torch may take on a slow and busy machine
 GRACE = 60.0  # seconds that a runner may be late beyond the patience with a job
 
+PAUSES = (1.0, 5.0)  # seconds before another attempt: the system may lack processes for a moment
+
 LOST = Ending([], "lost", 0, "", 0, 0.0, [])
+
+
+class RunnerError(RuntimeError):
+    """No process that runs submissions can be started."""
 
 
 class Runner:
     """One runner process. Use it in a `with` statement; it starts at once and imports meanwhile.
 
-    A runner that died or went silent is replaced, and the job it had is reported as lost.
+    A runner that died or went silent is replaced, and the job it had is run once more.
     """
 
     def __init__(self, user: str = "") -> None:
@@ -43,21 +50,25 @@ class Runner:
         self._start()
 
     def _start(self) -> None:
+        """Start the process; where the system does not let it, there is none, and `_why`."""
+        self._ready, self._process, self._why = False, None, ""
         self._home = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
         os.chmod(self._home.name, 0o711)  # `user` finds the way to its scratch folder
         self._link, theirs = socket.socketpair()
         with theirs:
-            # -P: nothing beside the caller can stand in for a module.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlpinit.grading.runner"],
-                stdin=theirs,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=_environment(self._home.name),
-                start_new_session=True,
-            )
-        self._ready = False
+            try:
+                # -P: nothing beside the caller can stand in for a module.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _SERVE],
+                    stdin=theirs,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    env=_environment(self._home.name),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._why = f": {error}"
 
     def __enter__(self) -> Self:
         """The runner itself."""
@@ -75,34 +86,54 @@ class Runner:
     def close(self) -> None:
         """End the process: by closing its input, and by force if that is not enough."""
         self._link.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        with suppress(RecursionError):  # a submission may leave folders a thousand deep
-            self._home.cleanup()
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        remove(Path(self._home.name))  # a submission may leave folders a thousand deep
+        self._home.cleanup()
 
     def run(self, job: Job) -> Ending:
-        """Run one job; an `Ending` with how='lost' when the runner itself did not survive it."""
-        if not self._ready:
-            self._ready = self._reply(time.monotonic() + START) == b"ready"
-            if not self._ready:
-                self._process.kill()
-                self.close()
-                raise RuntimeError("the process that runs submissions does not start")
-        ending = self._run(replace(job, inputs=_inputs(job.source)))
-        if ending is None:
-            self._process.kill()
-            self.close()
+        """Run one job; an `Ending` with how='lost' when no runner survived it, of two.
+
+        Raises `RunnerError` where none can be started.
+        """
+        job = replace(job, inputs=_inputs(job.source))
+        for _ in range(2):  # what ended the first may have had nothing to do with the job
+            self._await()
+            ending = self._run(job)
+            if ending is not None:
+                return ending
+            self._end()
             self._start()
-        return ending or LOST
+        return LOST
+
+    def _await(self) -> None:
+        """Wait until the process is ready; where it does not get so, start others."""
+        for pause in (*PAUSES, None):
+            if not self._ready and self._process is not None:
+                self._ready = self._reply(time.monotonic() + START) == b"ready"
+            if self._ready:
+                return
+            self._end()
+            if pause is None:
+                raise RunnerError(f"the process that runs submissions does not start{self._why}")
+            time.sleep(pause)
+            self._start()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self.close()
+        self._process = None
 
     def _run(self, job: Job) -> Ending | None:
         request = {
             "limits": asdict(job.limits),
             "user": job.user,
-            "modules": lazy.leading_to(job.source),
+            "modules": _leading_to(job.source),
         }
         reading, writing = os.pipe()
         with (
@@ -157,6 +188,14 @@ class Runner:
         return reply.strip()
 
 
+# Without the collector, which goes through all that torch's import makes again and again; and
+# without what modules do in a forked child about threads that this process does not have.
+_SERVE = (
+    "import gc, os; gc.disable(); real = os.register_at_fork; "
+    "os.register_at_fork = lambda **calls: None; "
+    "from mlpinit.grading.runner import main; os.register_at_fork = real; main()"
+)
+
 # What finding libraries may need; all else of the caller's environment is the caller's.
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 
@@ -173,6 +212,10 @@ def _environment(home: str) -> dict[str, str]:
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONHASHSEED": "0",  # a set has the same order each time
         "OMP_NUM_THREADS": "1",
+        # Memory in pages of 2 MiB, where glibc and the kernel have them: a fork copies a table
+        # that is much shorter.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "PYTHONMALLOC": "malloc",
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": _fonts(),
     }
@@ -187,15 +230,21 @@ def _fonts() -> str:
 _ASKED = re.compile(rb"\binputs\s*\(\s*['\"]([\w.]+)['\"]")
 
 
+@lru_cache(maxsize=64)
 def _inputs(source: bytes) -> dict[str, list[str]]:
     """The encoded cases of the exercises about which a file asks `inputs`."""
     names = {name.decode("utf-8", "replace") for name in _ASKED.findall(source)}
     return {name: cases for name in sorted(names) if (cases := _cases(name))}
 
 
+_leading_to = lru_cache(maxsize=64)(lazy.leading_to)  # of a file that each of its exercises sends
+
+
 @cache
 def _cases(name: str) -> list[str]:
-    from mlpinit.grading.exercise import find  # noqa: PLC0415 (only where it is asked for)
+    # Only where it is asked for; and whoever starts a runner goes on to import torch beside it.
+    from mlpinit.grading import wire  # noqa: PLC0415
+    from mlpinit.grading.exercise import find  # noqa: PLC0415
 
     with suppress(ValueError):
         return [wire.encode(list(case.args)) for case in find(name).draw()]

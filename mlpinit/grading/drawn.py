@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mlpinit.grading import wire
 from mlpinit.grading.exercise import Case, Exercise, Mistake
+from mlpinit.grading.relatives import relatives
 
 __all__ = ["Drawn", "copied", "drawn"]
 
@@ -45,11 +46,21 @@ class Drawn:
     def mistaken(self, i: int) -> Iterator[tuple[str, object]]:
         """Work out no more of them than are asked for; those that cannot be told are left out."""
         known = self._mistakes.setdefault(i, {})
-        for place, mistake in enumerate(self.exercise.mistakes):
+        for place, mistake in enumerate(self._every_mistake()):
             if place not in known:
                 known[place] = self._wrong(mistake, i)
             if known[place] is not None:
                 yield mistake.says, known[place]
+
+    def _every_mistake(self) -> Iterator[Mistake]:
+        yield from self.exercise.mistakes
+        yield from self._general
+
+    @cached_property
+    def _general(self) -> list[Mistake]:
+        """Hundreds, made only when an answer is wrong in none of its exercise's own ways."""
+        found = relatives(self.exercise.oracle)
+        return [Mistake(says, wrong, pure=True) for says, wrong in found]
 
     def _wrong(self, mistake: Mistake, i: int) -> object | None:
         args = self._shared(i) if mistake.pure else copied(self.cases[i].args)

@@ -6,13 +6,12 @@ import copy
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
 from torch import Generator
 
-from mlpinit.grading.relatives import relatives
 from mlpinit.grading.sandbox import Limits
 
 __all__ = ["CHAPTERS", "Case", "Draw", "Exercise", "Mistake", "all_exercises", "find", "inputs"]
@@ -92,7 +91,7 @@ class Mistake:
     pure: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Exercise:
     """One exercise. `id` is '6.2': the chapter's number and the place in it.
 
@@ -101,7 +100,7 @@ class Exercise:
       shape, several, and some of them extreme
     - `oracle(*args)`: the right answer, in float64, by another way than the reference solution
     - `rtol`, `atol`: how close an answer must come, entry by entry
-    - `mistakes`: tried in order on a wrong answer
+    - `mistakes`: tried in order on a wrong answer, before those that any exercise can meet
     - `accepts(args, answer)`: for a question with many right answers: None, or what is wrong
     - `rebuilt`: the first case whose answer is another in every draw
     - `hints`: at least two, each giving away more than the one before
@@ -154,14 +153,9 @@ class Exercise:
 
 @cache
 def all_exercises() -> tuple[Exercise, ...]:
-    """Every exercise there is, in the book's order; its own mistakes come before general ones."""
-    found = []
-    for chapter in CHAPTERS:
-        module = importlib.import_module(f"mlpinit.grading.exercises.{chapter}")
-        for e in module.EXERCISES:
-            general = (Mistake(says, wrong, pure=True) for says, wrong in relatives(e.oracle))
-            found.append(replace(e, mistakes=(*e.mistakes, *general)))
-    return tuple(found)
+    """Every exercise there is, in the book's order."""
+    names = (f"mlpinit.grading.exercises.{chapter}" for chapter in CHAPTERS)
+    return tuple(e for name in names for e in importlib.import_module(name).EXERCISES)
 
 
 def find(name: str) -> Exercise:

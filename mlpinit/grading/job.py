@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 
 from mlpinit.grading.sandbox import Limits
 
-__all__ = ["Ending", "Job"]
+__all__ = ["MAX_BYTES", "Ending", "Job"]
+
+MAX_BYTES = 16 * 2**20  # of all that a child writes; the largest right answers take a tenth of one
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from threading import Lock
 
 import torch
@@ -111,9 +112,28 @@ def _judged(asked: Drawn, ending: Ending, extra: dict) -> Verdict:
         given = () if kind in ("import", "missing") else (("input", _given(asked, i)),)
         details = given + problem.details
         return Verdict(exercise, FAILED, problem.says, details, problem.diagnosis, **extra)
+    last = next(answers, {})
+    if last.get("kind") == "changed":
+        return _changed(asked, last.get("case"), extra)
     return Verdict(exercise, PASSED, **extra)
 
 
+def _changed(asked: Drawn, i: object, extra: dict) -> Verdict:
+    """The verdict on answers that are right until the function is called again."""
+    i = i if type(i) is int and 0 <= i < len(asked.cases) else 0
+    kind = "tensor" if isinstance(asked.expected(i), Tensor) else "answer"
+    return Verdict(
+        asked.exercise,
+        FAILED,
+        f"the answer to case {i + 1} changed when the function was called again",
+        (("input", _given(asked, i)),),
+        f"your function gives back the same {kind} each time and changes it: make a new one in "
+        "every call",
+        **extra,
+    )
+
+
+@lru_cache(maxsize=512)  # to print tensors takes longest of all, and many of a class fail alike
 def _given(asked: Drawn, i: int) -> str:
     """The arguments of case `i` from 0, which it is, and how to have it again."""
     exercise, case = asked.exercise, asked.cases[i]
@@ -310,7 +330,7 @@ def _difference(asked: Drawn, i: int, expected: object, value: object) -> _Probl
     exercise, args = asked.exercise, asked.cases[i].args
     if _close(exercise, expected, value):
         return None
-    details = [("expected", _shown(expected)), ("came", _shown(value))]
+    details = [("expected", _wanted(asked, i)), ("came", _shown(value))]
     where = _first_difference(exercise, expected, value)
     if where:
         details.append(("first differs", where))
@@ -320,6 +340,11 @@ def _difference(asked: Drawn, i: int, expected: object, value: object) -> _Probl
         return _Problem("there is NaN in the answer", tuple(details), diagnosis)
     diagnosis = _known_mistake(asked, i, value) or _general_mistake(exercise, args, expected, value)
     return _Problem("the answer is not right", tuple(details), diagnosis)
+
+
+@lru_cache(maxsize=512)
+def _wanted(asked: Drawn, i: int) -> str:
+    return _shown(asked.expected(i))
 
 
 def _known_mistake(asked: Drawn, i: int, value: object) -> str:

@@ -19,7 +19,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["hidden", "readable", "restrict", "ruleset"]
+__all__ = ["LIBC", "hidden", "readable", "restrict", "ruleset"]
+
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _ASK_VERSION = 1
@@ -41,34 +43,33 @@ _SYSTEM = (
 
 def ruleset(scratch: Path) -> int | None:
     """A handle on a ruleset that leaves `readable()` and `scratch`; None without Landlock."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
+    version = LIBC.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
     if version < 1:
         return None
     every = (1 << _RIGHTS[max(v for v in _RIGHTS if v <= version)]) - 1
     taken = struct.pack("QQQ", every, _NETWORK * (version >= 4), _SCOPE * (version >= 6))
     size = 8 * (1 + (version >= 4) + (version >= 6))  # an older kernel knows no more
-    handle = libc.syscall(_CREATE, taken, ctypes.c_size_t(size), 0)
+    handle = LIBC.syscall(_CREATE, taken, ctypes.c_size_t(size), 0)
     if handle < 0:
         return None
     for path in readable():
-        _allow(libc, handle, path, _READ)
-    _allow(libc, handle, scratch, every)
-    _allow(libc, handle, Path(os.devnull), _ONE_FILE)
+        _allow(handle, path, _READ)
+    _allow(handle, scratch, every)
+    _allow(handle, Path(os.devnull), _ONE_FILE)
     return handle
 
 
 def restrict(handle: int) -> bool:  # pragma: no cover (in the child)
     """Take on a ruleset for good; whether the kernel did."""
-    return ctypes.CDLL(None, use_errno=True).syscall(_RESTRICT, handle, 0) == 0
+    return LIBC.syscall(_RESTRICT, handle, 0) == 0
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
+def _allow(ruleset: int, path: Path, rights: int) -> None:
     with suppress(OSError):
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         if not path.is_dir():
             rights &= _ONE_FILE
-        libc.syscall(_ADD, ruleset, 1, struct.pack("=Qi", rights, handle), 0)
+        LIBC.syscall(_ADD, ruleset, 1, struct.pack("=Qi", rights, handle), 0)
         os.close(handle)
 
 

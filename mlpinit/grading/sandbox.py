@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,13 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlpinit.grading import landlock, syscalls
+from mlpinit.grading.landlock import LIBC
 
 # Imported before a child gives up its rights to read them; Windows has neither.
 with suppress(ImportError):
     import pwd
     import resource
 
-__all__ = ["Box", "Limits", "limit_time", "missing"]
+__all__ = ["Box", "Limits", "limit_time", "missing", "remove"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,12 @@ class Box:
         os.chmod(self._root, 0o711)  # another user finds the way to a folder of its own
         ruled = self.confining and sys.platform == "linux"
         self.rules = landlock.ruleset(self._root) if ruled else None
+        if _MACHINE in syscalls.MACHINES:
+            syscalls.program(_MACHINE, 0)  # so that no child has to work it out
 
     def close(self) -> None:
         """Remove the folder and give back the rules."""
-        with suppress(RecursionError):  # of folders within folders within folders
-            shutil.rmtree(self._root, ignore_errors=True)
+        remove(self._root)
         if self.rules is not None:
             os.close(self.rules)
 
@@ -89,13 +90,12 @@ class Box:
     def scratch(self) -> Iterator[Path]:
         """An empty folder, for one child; what that leaves is never another's to find."""
         folder = self._root / "scratch"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        as_made = _state(folder.stat())
         try:
             yield folder
         finally:
-            with suppress(RecursionError):
-                shutil.rmtree(folder, ignore_errors=True)
-            if folder.exists():
+            if not _emptied(folder, as_made) and not remove(folder):
                 self.close()
                 self._prepare()
 
@@ -113,16 +113,61 @@ class Box:
         if user:
             _become(user, scratch)
         if sys.platform == "linux":
-            libc = ctypes.CDLL(None, use_errno=True)
-            libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-            if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+            LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+            if LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
                 if self.rules is not None and landlock.restrict(rules):
                     held.append("files")
-                if _restrict_calls(libc):
+                if _restrict_calls():
                     held += ["processes", "network"]
         if "processes" not in held:
             _set({"RLIMIT_NPROC": 0})  # which forbids threads as well
         return held
+
+
+def remove(folder: Path) -> bool:
+    """Remove a folder, however deep it is; whether nothing is left of it.
+
+    Folders within folders are moved out one by one: a path of thousands would be too long for the
+    system, and recursion for Python.
+    """
+    out = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        folder.rename(f"{out}/0")
+        count, left = 1, ["0"]
+        while left:
+            here = f"{out}/{left.pop()}"
+            os.chmod(here, 0o700)
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                        continue
+                    os.chmod(entry.path, 0o700)  # without it only root can move it
+                    os.rename(entry.path, f"{out}/{count}")
+                    left.append(str(count))
+                    count += 1
+            os.rmdir(here)
+    except OSError:
+        return not folder.exists() and not os.listdir(out)
+    finally:
+        with suppress(OSError):
+            os.rmdir(out)
+    return True
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+def _emptied(folder: Path, as_made: tuple[int, ...]) -> bool:
+    """Whether nothing but files was left in a folder that is otherwise as it was made."""
+    try:
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        found = os.stat(folder)
+    except OSError:  # a folder in it; or it does not let itself be read, or is gone
+        return False
+    return _state(found) == as_made
 
 
 def _become(user: str, scratch: Path) -> None:  # pragma: no cover (in the child)
@@ -158,7 +203,8 @@ def _set(ceilings: dict[str, int]) -> None:  # pragma: no cover (in the child)
 def _address_space() -> int:
     """Bytes of address space now, or a generous guess where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+        with open("/proc/self/statm", "rb", 0) as file:
+            pages = int(file.read().split()[0])
     except OSError:
         return 2**34
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -174,10 +220,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def _restrict_calls(libc: ctypes.CDLL) -> bool:  # pragma: no cover (in the child)
-    machine = platform.machine()
-    if machine not in syscalls.MACHINES or sys.maxsize < 2**32:
+_MACHINE = platform.machine() if sys.maxsize > 2**32 else ""
+
+
+def _restrict_calls() -> bool:  # pragma: no cover (in the child)
+    if _MACHINE not in syscalls.MACHINES:
         return False
-    code = syscalls.program(machine, os.getpid())
+    code = syscalls.program(_MACHINE, os.getpid())
     program = _Program(len(code) // 8, code)
-    return libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0
+    return LIBC.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) == 0

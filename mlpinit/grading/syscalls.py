@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import cache
 
 __all__ = ["MACHINES", "allowed", "program"]
 
@@ -208,6 +209,15 @@ def program(machine: str, pid: int) -> bytes:
     Signals pass to `pid` alone, `clone` makes threads but no processes, limits can be asked for but
     not set, and nothing that is opened only to be read is emptied. `machine` is one of `MACHINES`.
     """
+    return _template(machine).replace(struct.pack("I", _SOMEBODY), struct.pack("I", pid))
+
+
+_SOMEBODY = 0xA5A5A5A5  # stands for the process; no number has as many digits
+
+
+@cache
+def _template(machine: str) -> bytes:
+    """The filter for `_SOMEBODY`: made once, before a fork."""
     place = list(MACHINES).index(machine)
     steps: list[_Step] = [
         (_LOAD, 0, 0, _MACHINE),
@@ -224,9 +234,9 @@ def program(machine: str, pid: int) -> bytes:
         "fcntl": _if_among(1, _FCNTL.values()),
         "ioctl": _if_among(1, _IOCTL.values()),
         "prctl": _if_among(0, _PRCTL.values()),
-        "prlimit64": _if_asked(pid),
-        "kill": _if_among(0, [pid]),
-        "tgkill": _if_among(0, [pid]),
+        "prlimit64": _if_asked(_SOMEBODY),
+        "kill": _if_among(0, [_SOMEBODY]),
+        "tgkill": _if_among(0, [_SOMEBODY]),
         "clone": [_load(0), (_IF_BITS, 0, 1, _CLONE_THREAD), _PASS, _REFUSE],
     }
     bodies |= {name: [(_RETURN, 0, 0, _ERRNO | _ENOSYS)] for name in _UNKNOWN}

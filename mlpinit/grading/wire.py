@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlpinit.grading.job import MAX_BYTES
+
 __all__ = ["Foreign", "WireError", "decode", "encode"]
 
 DTYPES = {
@@ -37,7 +39,6 @@ MAX_DEPTH = 12
 MAX_TEXT = 20_000
 MAX_BITS = 4096  # of a whole number; Python reads none of more than 4300 digits
 MAX_AXES = 16
-MAX_BYTES = 16 * 2**20  # of all that a child writes; the largest right answers take a tenth of one
 
 
 class WireError(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,20 +60,35 @@ def test_a_cell_that_raises_is_named(project: Path) -> None:
         redraws.repetition(project, PAGE, 1)
 
 
-def test_the_command_keeps_what_is_done_and_goes_on_from_there(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def collected(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[int]]:
+    """Run the command in the project, and tell which repetitions it ran."""
     monkeypatch.setattr(evidence, "FOLDER", Path("kept"))
     monkeypatch.chdir(project)
-    done = []
-    real = redraws.repetition
+    monkeypatch.setattr(sys, "argv", ["redraws", "page", "--jobs", "1"])
+    done, real = [], redraws.repetition
     monkeypatch.setattr(redraws, "repetition", lambda *job: done.append(job[2]) or real(*job))
+
+    def command() -> list[int]:
+        done.clear()
+        assert redraws.main() == 0
+        return list(done)
+
+    return command
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / f"{PAGE}.md"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_the_command_keeps_what_is_done_and_goes_on_from_there(
+    project: Path, collected: Callable[[], list[int]]
+) -> None:
     path = redraws.file_of(project, PAGE, evidence.key_of(project, PAGE), 3)
     assert redraws.attempt(project, PAGE, 3, path) is None
-    done.clear()
-    monkeypatch.setattr(sys, "argv", ["redraws", "page", "--jobs", "1"])
-    assert redraws.main() == 0
-    assert done == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert collected() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     record = evidence.load(project, PAGE)
     near, exact = record.claims
     assert near.held == near.rejected == (10, 10)
@@ -80,6 +96,31 @@ def test_the_command_keeps_what_is_done_and_goes_on_from_there(
     assert len(exact.margins) == 1
     assert len(record.asserts) == 9
     assert evidence.stale(project, [PAGE]) == []
+
+
+def test_a_change_that_changes_no_number_runs_two_repetitions(
+    project: Path, collected: Callable[[], list[int]]
+) -> None:
+    collected()
+    before = evidence.load(project, PAGE)
+    edit(project, "2.0, over=1", "1.0 + 1.0, over=1")
+    edit(project, "the mean is near 0", "the mean is about 0")
+    assert collected() == [0, 1]
+    after = evidence.load(project, PAGE)
+    assert after.key == evidence.key_of(project, PAGE) != before.key
+    assert [c.margins for c in after.claims] == [c.margins for c in before.claims]
+    assert after.claims[0].says == "the mean is about 0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("near=(0, 0.5)", "near=(0, 0.6)"), ("null=x + 1", "null=x + 2")]
+)
+def test_one_that_changes_a_number_runs_them_all(
+    project: Path, collected: Callable[[], list[int]], old: str, new: str
+) -> None:
+    collected()
+    edit(project, old, new)
+    assert collected() == list(range(10))
 
 
 def test_a_page_that_has_no_claims_is_refused(

@@ -20,7 +20,7 @@ import torch
 
 from mlpinit.grading import wire
 from mlpinit.grading.drawn import drawn
-from mlpinit.grading.exercise import CHAPTERS, Exercise, Mistake, all_exercises
+from mlpinit.grading.exercise import CHAPTERS, Exercise, all_exercises
 from mlpinit.grading.job import Ending
 from mlpinit.grading.judge import FAILED, Verdict, judge
 from mlpinit.grading.runner import answers_of
@@ -71,12 +71,6 @@ def table(exercise: Exercise) -> Callable:
     """A wrong answer that looks up what the shown cases want, and else answers as for the first."""
     known = {wire.encode(case.args): exercise.oracle(*case.args) for case in exercise.draw()}
     return lambda *args: known.get(wire.encode(args), next(iter(known.values())))
-
-
-def own_mistakes(exercise: Exercise) -> tuple[Mistake, ...]:
-    """Its mistakes without those that any exercise can meet."""
-    chapter = importlib.import_module(f"mlpinit.grading.exercises.{exercise.chapter}")
-    return next(e.mistakes for e in chapter.EXERCISES if e.id == exercise.id)
 
 
 def verdict(exercise: Exercise, answer: Callable, seed: int | None = None) -> Verdict:

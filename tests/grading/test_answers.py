@@ -34,6 +34,20 @@ def test_an_answer_holds_the_value_and_the_arguments_afterwards():
     assert n == 4
 
 
+def test_an_answer_that_a_later_call_writes_into_is_told():
+    kept = {}
+
+    def overwrites(x):
+        return kept.setdefault(x.shape, torch.empty_like(x)).copy_(2 * x)
+
+    x, y = torch.ones(2, 3), torch.zeros(3)
+    *answers, last = answered(overwrites, (y,), (x,), (x,), (3 * x,))
+    assert [answer["kind"] for answer in answers] == ["value"] * 4
+    assert last == {"kind": "changed", "case": 1}
+    assert len(answered(lambda x: 2 * x, (y,), (x,), (3 * x,))) == 3
+    assert len(answered(lambda x: (x, [1], float("nan")), (x,), (3 * x,))) == 2
+
+
 def test_an_exception_ends_its_case_alone():
     def f(n):
         if n == 1:
@@ -104,7 +118,9 @@ def load(source: bytes | str, function: str = "double", filename: str = "corpus.
     import mlpinit.grading as package
 
     with mock.patch.dict(sys.modules), mock.patch("mlpinit.grading", package):
-        (answer,) = map(json.loads, answers.answers_of(lambda: answers.load(job), job.cases))
+        (answer,) = map(
+            json.loads, answers.answers_of(lambda: answers.load(job, answers.graders()), job.cases)
+        )
     return answer
 
 

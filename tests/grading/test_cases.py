@@ -75,6 +75,8 @@ def test_7_3_is_right_where_the_probability_is_met_exactly():
     exercise = find("7.3")
     solution = survey.solution(exercise)
     assert (0.25, 0.578125, 3) in BOUNDARIES
+    for seed in (None, 1):
+        assert (0.25, 0.578125) in [case.args for case in exercise.draw(seed)]
     for p, confidence, n in BOUNDARIES:
         assert exercise.oracle(p, confidence) == n
         assert solution(p, confidence) == n

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -22,6 +23,7 @@ import pytest
 
 from mlpinit.grading import __main__ as command
 from mlpinit.grading import crew, export, inputs
+from mlpinit.grading.client import Runner
 from mlpinit.grading.exercise import CHAPTERS, all_exercises, find
 from mlpinit.grading.grade import Report, grade, grade_source, read_submission
 from mlpinit.grading.journal import Journal, digest
@@ -335,6 +337,60 @@ def test_ctrl_c_leaves_what_was_done_and_resume_grades_the_others(tmp_path, grad
     assert command.main([*asked, "--resume"]) == 0
     assert graded == ["cleo"], "what changed, and no other"
     assert rows(out) == {"anna": points, "ben": points, "cleo": "0"}
+
+
+SLOW = f"import time\ntime.sleep(2)\n{SLOPE}"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_runner_killed_in_the_middle_of_a_class_costs_nobody_a_mark(tmp_path, monkeypatch, jobs):
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOW, cleo=SLOPE)
+    run, killed, after = Runner._run, [], []
+
+    def kill(pid):
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    def watched(self, job):
+        if killed:
+            after.append(self._process.pid)
+        elif b"sleep" in job.source:
+            threading.Timer(0.5, kill, [self._process.pid]).start()
+        return run(self, job)
+
+    monkeypatch.setattr(Runner, "_run", watched)
+    assert command.main([*folders, "--csv", str(tmp_path / "grades.csv"), "--jobs", jobs]) == 0
+    assert len(killed) == 1
+    assert after, "it went on"
+    assert killed[0] not in after
+    points = str(find("6.1").points)
+    assert rows(tmp_path / "grades.csv") == {"anna": points, "ben": points, "cleo": points}
+
+
+def test_where_no_runner_starts_the_run_ends_in_words_and_keeps_what_was_done(
+    tmp_path, monkeypatch, capsys, graded
+):
+    folders = hand_in(tmp_path, anna=SLOPE, ben=SLOPE)
+    asked = [*folders, "--csv", str(tmp_path / "grades.csv"), "--jobs", "1"]
+    run = Runner._run
+
+    def breaks(self, job):
+        if b"by ben" in job.source:
+            monkeypatch.setattr(sys, "executable", "/no/such/python")
+            self._process.kill()
+        return run(self, job)
+
+    monkeypatch.setattr("mlpinit.grading.client.PAUSES", (0.0,))
+    monkeypatch.setattr(Runner, "_run", breaks)
+    assert command.main(asked) == 1
+    said = capsys.readouterr().err
+    assert "1 of 2 submissions are graded, and kept in" in said
+    assert "the process that runs submissions does not start: " in said
+    assert "Traceback" not in said
+    monkeypatch.undo()
+    assert command.main([*asked, "--resume"]) == 0
+    points = str(find("6.1").points)
+    assert rows(tmp_path / "grades.csv") == {"anna": points, "ben": points}
 
 
 def test_a_crew_that_is_stopped_ends_between_two_exercises(monkeypatch):

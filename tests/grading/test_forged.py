@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -18,6 +19,7 @@ from mlpinit.grading.exercise import Case, Exercise, Mistake, all_exercises, fin
 from mlpinit.grading.grade import Submission, grade, grade_source
 from mlpinit.grading.job import Ending
 from mlpinit.grading.judge import FAILED, PASSED, judge
+from mlpinit.grading.relatives import relatives
 from mlpinit.grading.show import as_text
 
 SLOPE = find("6.1")
@@ -318,7 +320,7 @@ def test_ctrl_c_is_no_verdict():
         judge(exercise, answered(exercise, 1))
 
 
-def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_alone():
+def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_alone(monkeypatch):
     asked = []
 
     def oracle(x, n):
@@ -330,6 +332,7 @@ def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_al
         asked.append("mistake")
         return n
 
+    monkeypatch.setattr("mlpinit.grading.drawn.relatives", lambda oracle: asked.append("general"))
     exercise = replace(example(oracle), mistakes=(Mistake("this is n", mistake),))
     right, wrong = answered(exercise, 8), answered(exercise, 4)
     for _ in range(3):
@@ -340,6 +343,43 @@ def test_what_a_class_shares_is_worked_out_once_and_mistakes_on_wrong_answers_al
         assert judge(exercise, wrong).diagnosis == "this is n"
     assert asked == ["oracle"] * n + ["mistake"], "of the first case, which decides"
     assert torch.equal(drawn(exercise, None).cases[0].args[0], torch.ones(2, 3))
+
+
+def test_a_mistake_that_writes_into_its_arguments_spoils_no_other():
+    def spoils(x, n):
+        x.zero_()
+
+    def right(x, n):
+        return 2.0 * n
+
+    mistakes = (Mistake("spoils", spoils), Mistake("the sum of x", lambda x, n: x.sum().item()))
+    exercise = replace(example(right), mistakes=mistakes)
+    assert judge(exercise, answered(exercise, 6.0)).diagnosis == "the sum of x"
+
+
+def test_relatives_ask_the_oracle_once_for_one_case_and_again_for_another():
+    asked = []
+
+    def oracle(x):
+        asked.append(x)
+        return 2 * x.double()
+
+    x, y = torch.ones(2, 3), torch.zeros(2, 3)
+    wrong = dict(relatives(oracle))
+    for relative in wrong.values():
+        with contextlib.suppress(Exception):  # which cannot be told of it
+            relative(x)
+    assert len(asked) == 1
+    more = wrong["this is 1 more than what is wanted"]
+    assert torch.equal(more(y), torch.ones(2, 3).double())
+    assert torch.equal(more(x), torch.full((2, 3), 3.0).double())
+
+
+def test_relatives_leave_large_answers_alone():
+    wrong = dict(relatives(lambda x: x.double()))
+    more = wrong["this is 1 more than what is wanted"]
+    assert more(torch.ones(500)) is not None
+    assert all(relative(torch.ones(501)) is None for relative in wrong.values())
 
 
 def test_another_seed_asks_other_cases_and_says_how_to_have_them():

@@ -241,6 +241,20 @@ def test_a_mistake_that_cannot_be_told_from_the_input_is_passed_over(runner):
     assert grade_source(runner, exercise, "def f(x, n): return n").diagnosis == "this is n"
 
 
+def test_an_answer_that_a_later_call_changes_is_not_right(runner):
+    source = "kept = {}\n\ndef f(x, n):\n    if n not in kept: kept[n] = x.clone()\n"
+    source += "    return kept[n].copy_(2 * x)\n"
+    exercise = example(lambda x, n: 2 * x.double(), several)
+    verdict = grade_source(runner, exercise, source)
+    assert verdict.status == FAILED
+    assert verdict.problem == "the answer to case 4 changed when the function was called again"
+    assert "gives back the same tensor each time" in verdict.diagnosis
+    for forged in ('{"kind": "changed", "case": [9]}', '{"kind": "changed", "case": 10}'):
+        source = "import os\n\ndef f(x, n):\n    f.n += 1\n    if f.n == 5:\n"
+        source += f"        os.write(3, b'{forged}\\n')\n    return 2 * x\n\nf.n = 0\n"
+        assert grade_source(runner, exercise, source).status == FAILED
+
+
 def test_a_square_transpose_is_recognised(runner):
     def square(g):
         return [Case((torch.randn(3, 3, generator=g), 0))]

@@ -63,6 +63,12 @@ def test_k_picks_a_chapter():
     assert len(found) == 3
 
 
+def test_k_takes_a_number_for_that_number_alone():
+    done = run("-k", "6.1 or (1.2 and not 2.1)", "--collect-only", "-q")
+    found = [line for line in done.stdout.splitlines() if "test_exercise[" in line]
+    assert [line.split("[")[1].split("-")[0] for line in found] == ["1.2", "6.1"]
+
+
 def test_a_file_that_is_missing_or_broken_costs_its_chapter_alone(mine):
     shutil.copytree(ROOT / "book" / "solutions", mine, dirs_exist_ok=True)
     (mine / "tanh_derivative.py").write_text("import nothing_of_that_name\n")

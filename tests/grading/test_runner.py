@@ -14,8 +14,9 @@ from unittest import mock
 
 import pytest
 
-from mlpinit.grading import lazy, sandbox, wire
-from mlpinit.grading.client import Runner
+from mlpinit.grading import lazy, sandbox, syscalls, wire
+from mlpinit.grading.answers import graders
+from mlpinit.grading.client import Runner, RunnerError
 from mlpinit.grading.job import Job
 from mlpinit.grading.runner import run
 from mlpinit.grading.sandbox import Limits
@@ -23,14 +24,41 @@ from mlpinit.grading.sandbox import Limits
 
 def test_the_address_space_is_measured_where_the_system_tells(monkeypatch):
     assert sandbox._address_space() > 2**20
-    monkeypatch.setattr(Path, "read_bytes", mock.Mock(side_effect=FileNotFoundError))
+    monkeypatch.setattr("builtins.open", mock.Mock(side_effect=FileNotFoundError))
     assert sandbox._address_space() == 2**34
 
 
-def test_a_runner_that_does_not_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with Runner() as broken, pytest.raises(RuntimeError, match="does not start"):
-        broken.run(Job("", "", "f", [], Limits()))
+@pytest.mark.parametrize(
+    ("executable", "words"),
+    [("/bin/false", "does not start$"), ("/no/such/python", "does not start: .*No such file")],
+)
+def test_a_runner_that_does_not_start_is_an_error(monkeypatch, executable, words):
+    monkeypatch.setattr("mlpinit.grading.client.PAUSES", (0.0, 0.0))
+    with Runner() as process:
+        assert process.run(JOB).how == "exit"
+        monkeypatch.setattr(sys, "executable", executable)
+        process._process.kill()
+        for _ in range(2):
+            with pytest.raises(RunnerError, match=words):
+                process.run(JOB)
+        monkeypatch.undo()
+        assert process.run(JOB).how == "exit", "as soon as one can be started"
+
+
+def test_a_runner_that_cannot_be_forked_for_a_moment_is_tried_again(monkeypatch):
+    popen, tried = subprocess.Popen, []
+
+    def scarce(*args, **kwargs):
+        tried.append(args)
+        if len(tried) < 3:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return popen(*args, **kwargs)
+
+    monkeypatch.setattr("mlpinit.grading.client.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(subprocess, "Popen", scarce)
+    with Runner() as process:
+        assert process.run(JOB).how == "exit"
+    assert len(tried) == 3
 
 
 def test_a_runner_that_goes_silent_is_given_up(monkeypatch):
@@ -105,6 +133,19 @@ def test_the_runner_never_imports_the_graders():
     assert "mlpinit.grading.answers" in done.stdout
     for name in ("exercise", "judge", "grade'", "drawn"):
         assert name not in done.stdout
+
+
+def test_no_child_looks_at_every_module_s_name_or_makes_its_filter_itself():
+    """Each of these would copy hundreds of pages of memory, in every child."""
+    assert "mlpinit.grading.answers" in graders()
+    assert syscalls.program("x86_64", 1) != syscalls.program("x86_64", 2)
+    assert syscalls._template.cache_info().currsize >= 1
+
+
+def test_who_starts_a_runner_need_not_wait_for_torch():
+    code = "import sys, mlpinit.grading.client; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 WORDS = {

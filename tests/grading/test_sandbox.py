@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from textwrap import dedent, indent
+from unittest import mock
 
 import pytest
 
@@ -139,6 +142,8 @@ def test_the_filter_is_whole_instructions_that_refuse_in_the_end(machine):
     assert code[-8:] == b"\x06\0\0\0\x01\0\x05\0"
 
 
+TGKILL, PRLIMIT = (234, 302) if platform.machine() == "x86_64" else (131, 261)
+
 # What is refused by its arguments, and what is another's; `other` is the runner's number.
 OTHERS = {
     "limits of the runner": "resource.prlimit(other, resource.RLIMIT_NOFILE, (9, 9))",
@@ -154,6 +159,11 @@ OTHERS = {
     "a signal to the runner": "os.kill(other, 9)",
     "a signal to the grader": f"os.kill({os.getpid()}, 9)",
     "a signal to everybody": "os.kill(-1, 9)",
+    # Of a process that there is not: Landlock, where it knows of signals, refuses those to others.
+    "a signal to a thread": (
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"if libc.syscall({TGKILL}, 2**30, 2**30, 0): raise OSError(ctypes.get_errno(), 'tgkill')"
+    ),
     "a signal by way of a pipe": "fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, other)",
     "a lease": "fcntl.fcntl(os.open(__file__, 0), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
     "a lock": "fcntl.flock(os.open(__file__, 0), fcntl.LOCK_EX)",
@@ -194,6 +204,48 @@ def test_what_is_another_s_is_out_of_reach(said, runner, what):
     assert "PermissionError" in answer or "not allowed to raise" in answer, answer
     assert settings() == before
     assert '\\"plain\\":1' in said("return x")
+
+
+@linux
+@pytest.mark.parametrize("where", [0x10_0000_0000, 0x1000_0000], ids=["low half 0", "high half 0"])
+def test_new_limits_are_refused_wherever_they_lie_in_memory(said, where):
+    code = f"""\
+        import resource
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        limits = libc.mmap({where}, 4096, 3, 0x22, -1, 0)
+        assert limits == {where}
+        ctypes.memmove(limits, (ctypes.c_uint64 * 2)(9, 9), 16)
+        error = call({PRLIMIT}, 0, resource.RLIMIT_NOFILE, ctypes.c_void_p(limits), None)
+        return str([error, *resource.getrlimit(resource.RLIMIT_NOFILE)])
+        """
+    assert '\\"[1, 64, 64]\\"' in said(CALL + dedent(code), "processes")
+
+
+@linux
+def test_what_is_not_named_cannot_be_read(said, tmp_path):
+    (tmp_path / "secret").write_text("of somebody else")
+    for folder in ("/", "/etc", "/var", "/proc", "/dev", "/tmp", Path.home(), tmp_path):
+        answer = said(f"return os.listdir({str(folder)!r})", "files")
+        assert "PermissionError" in answer, folder
+    for file in (tmp_path / "secret", "/etc/hosts", "/proc/1/cmdline", "/proc/self/maps"):
+        if Path(file).exists():
+            assert "PermissionError" in said(f"return open({str(file)!r}).read()", "files"), file
+
+
+@linux
+def test_what_can_be_read_cannot_be_written(said):
+    package, torch = (Path(sys.modules[n].__file__).resolve().parent for n in ("mlpinit", "torch"))
+    said("return 1", "files")
+    for file in (package / "mlp.py", torch / "__init__.py"):
+        assert "value" in said(f"return len(open({str(file)!r}).read())"), file
+        assert "PermissionError" in said(f"open({str(file)!r}, 'r+')"), file
+    new = torch / "left_by_a_submission"
+    try:
+        assert "PermissionError" in said(f"open({str(new)!r}, 'w')")
+        assert not new.exists()
+    finally:
+        new.unlink(missing_ok=True)
 
 
 @linux
@@ -265,8 +317,42 @@ def test_what_one_leaves_the_next_does_not_find(said):
     )
 
 
+@pytest.fixture
+def deep_folder(tmp_path):
+    """One that is gone afterwards, whatever is in it: pytest itself cannot remove deep ones."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", tmp_path], check=False)
+
+
+def test_what_cannot_be_removed_is_said_to_be_left(deep_folder, monkeypatch):
+    (deep_folder / "folder").mkdir()
+    (deep_folder / "folder" / "file").touch()
+    monkeypatch.setattr(os, "unlink", mock.Mock(side_effect=PermissionError))
+    assert not sandbox.remove(deep_folder / "folder")
+
+
+def test_what_is_removed_is_whole_and_nothing_else(deep_folder):
+    kept, gone = deep_folder / "kept", deep_folder / "gone"
+    (kept / "inner").mkdir(parents=True)
+    (kept / "file").touch()
+    (gone / "locked" / "inner").mkdir(parents=True)
+    (gone / "0").mkdir()
+    (gone / "link").symlink_to(kept)
+    (gone / "locked" / "inner" / "file").touch()
+    (gone / "locked").chmod(0)
+    here = gone
+    for _ in range(300):
+        here = here / "deeper"
+    here.mkdir(parents=True)
+    assert sandbox.remove(gone)
+    assert sandbox.remove(deep_folder / "nowhere")
+    assert sorted(p.name for p in deep_folder.iterdir()) == ["kept"]
+    assert sorted(p.name for p in kept.iterdir()) == ["file", "inner"]
+
+
 @linux
-def test_folders_a_thousand_deep_cost_nobody_anything(said):
+def test_folders_a_thousand_deep_cost_nobody_anything(said, deep_folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(deep_folder))
     deep = "for _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nreturn 1"
     with Runner() as fresh:
         assert '\\"plain\\":1' in said(deep, by=fresh)
@@ -275,13 +361,30 @@ def test_folders_a_thousand_deep_cost_nobody_anything(said):
             "return [n for n in os.listdir('.') if n != 'f.py']", by=fresh
         )
         assert fresh._process.pid == pid, "the runner itself survived"
+    assert list(deep_folder.iterdir()) == [], "nothing is left of them"
+
+
+def test_a_scratch_folder_serves_again_but_only_empty_and_as_it_was_made():
+    with contextlib.closing(Box(confining=False)) as box:
+
+        def found(change):
+            with box.scratch() as folder:
+                state = (folder.stat().st_ino, folder.stat().st_mode, os.listdir(folder))
+                (folder / "file").touch()
+                change(folder)
+            return state
+
+        first = found(lambda folder: None)
+        assert first == found(lambda folder: folder.chmod(0o777))
+        assert first[1:] == found(lambda folder: (folder / "another").mkdir())[1:]
+        assert first[1:] == found(lambda folder: folder.joinpath("file").unlink())[1:]
 
 
 def test_a_scratch_folder_that_cannot_be_removed_is_given_up(monkeypatch):
     box = Box(confining=False)
-    monkeypatch.setattr(sandbox.shutil, "rmtree", lambda *args, **kwargs: None)
+    monkeypatch.setattr(sandbox, "remove", lambda folder: False)
     with box.scratch() as first:
-        (first / "left").touch()
+        (first / "left").mkdir()
     with box.scratch() as second:
         assert second != first
         assert list(second.iterdir()) == []

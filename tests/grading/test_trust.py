@@ -268,7 +268,19 @@ def test_what_it_prints_is_shown_and_short(runner):
 
 def test_a_runner_that_dies_is_replaced(runner):
     runner._process.kill()
+    assert grade_source(runner, SLOPE, RIGHT).status == PASSED
+
+
+def test_a_job_with_which_two_runners_died_is_lost(runner, monkeypatch):
+    run = Runner._run
+
+    def deadly(self, job):
+        self._process.kill()
+        return run(self, job)
+
+    monkeypatch.setattr(Runner, "_run", deadly)
     verdict = grade_source(runner, SLOPE, RIGHT)
+    monkeypatch.undo()
     assert verdict.status == FAILED
     assert "process that ran it" in verdict.problem
     assert grade_source(runner, SLOPE, RIGHT).status == PASSED

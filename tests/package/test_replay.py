@@ -213,6 +213,66 @@ def test_other_measurements_than_the_record_s_are_refused(ended):
         ended("1", measure=lambda run: measure(run) | {"rms": measure(run)["rms"][:1]})
 
 
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """`replay.kept` of three numbers and their sum, and which of its parts were made."""
+
+    def call(full="", numbers=(1.0, 2.0, 3.0), *, n=3, **options):
+        monkeypatch.setenv("MLPINIT_FULL", full)
+        made = []
+
+        def part():
+            made.append("part")
+            return {"first": torch.tensor(numbers[:1])}
+
+        def whole():
+            made.append("whole")
+            return {"sum": torch.tensor([sum(numbers)]), "n": torch.tensor(len(numbers))}
+
+        how = {"settings": {"n": n}, "part": part, "whole": whole, "folder": tmp_path} | options
+        return replay.kept("sum", **how), made
+
+    return call
+
+
+def test_of_an_experiment_a_part_is_made_and_the_rest_is_recorded(kept):
+    for full, parts in (("record", ["part", "whole"]), ("", ["part"]), ("1", ["part", "whole"])):
+        found, made = kept(full)
+        assert made == parts
+        assert {name: t.tolist() for name, t in found.items()} == {"sum": [6.0], "n": 3}
+
+
+def test_an_experiment_s_part_and_whole_are_compared_each_where_it_is_made(kept):
+    kept("record")
+    kept("", (1.0, 2.0, 5.0))  # its end is not looked at
+    with pytest.raises(RecordError, match=r"sum.json is not .*'sum' differs by 2.0e\+00"):
+        kept("1", (1.0, 2.0, 5.0))
+    with pytest.raises(RecordError, match=r"'first' differs by 1.0e\+00"):
+        kept("", (2.0, 2.0, 2.0))
+    kept("1", (1.1, 2.0, 3.0), tolerance=0.2)
+    kept("1", (1.1, 2.0, 3.0), apart={"first": 0.2, "sum": 0.2})
+
+
+def test_an_experiment_from_other_draws_is_made_whole_and_kept_nowhere(kept):
+    kept("record")
+    with redraw.redrawn(1):
+        found, made = kept("", (1.0, 2.0, 5.0))
+    assert made == ["whole"]
+    assert found["sum"].tolist() == [8.0]
+    assert kept()[0]["sum"].tolist() == [6.0]
+
+
+def test_another_experiment_under_the_name_is_refused(kept, tmp_path):
+    with pytest.raises(RecordError, match=r"sum.json cannot be read.*FULL=record"):
+        kept()
+    kept("record")
+    with pytest.raises(RecordError, match=r"sum.json is of n 3, not of n 4"):
+        kept(n=4)
+    (tmp_path / "sum.json").write_text("{}")
+    with pytest.raises(RecordError, match=r"cannot be read: 'settings'"):
+        kept()
+
+
 def test_the_book_s_records_are_light():
     paths = sorted(replay.FOLDER.glob("*.json"))
     assert paths

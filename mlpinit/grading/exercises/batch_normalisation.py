@@ -320,7 +320,7 @@ def _rms_backward(z: Tensor, gain: Tensor, du: Tensor, eps: float) -> tuple[Tens
     units = z.size(-1)
     length = (z.pow(2).sum(-1) + units * eps).sqrt()
     u = gain * (units**0.5) * z / length[:, None]
-    dz, dgain = torch.autograd.grad(u, (z, gain), du.detach())
+    dz, dgain = torch.autograd.grad((u * du.detach()).sum(), (z, gain))
     return dz, dgain
 
 
@@ -328,7 +328,7 @@ def _by_autograd(
     z: Tensor, gain: Tensor, du: Tensor, norm: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     z, gain = (t.double().requires_grad_() for t in (z, gain))
-    dz, dgain = torch.autograd.grad(gain * norm(z), (z, gain), du.double())
+    dz, dgain = torch.autograd.grad((gain * norm(z) * du.double()).sum(), (z, gain))
     return dz, dgain
 
 

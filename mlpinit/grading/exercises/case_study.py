@@ -9,8 +9,6 @@ from mlpinit.grading.exercise import Case, Draw, Exercise, Mistake
 
 __all__ = ["EXERCISES"]
 
-Layers = tuple[list[Tensor], list[int], list[list[int]]]
-
 
 def _cost_cases(g: Draw) -> list[Case]:
     def weights(*shapes: tuple[int, ...]) -> list[Tensor]:

@@ -194,7 +194,7 @@ def _residual(x: Tensor, U: list[Tensor], V: list[Tensor], s: float, dh: Tensor)
     for u, v in zip(U, V, strict=True):
         h = h + s * torch.tanh(h @ u.double()) @ v.double()
         stream.append(h)
-    return torch.stack(torch.autograd.grad(h, stream, dh.double()))
+    return torch.stack(torch.autograd.grad((h * dh.double()).sum(), stream))
 
 
 _SLOPES: dict[str, Callable[[Tensor], Tensor]] = {

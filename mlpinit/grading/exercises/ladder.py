@@ -27,7 +27,7 @@ def _interval_cases(g: Generator) -> list[Case]:
 
     large = 2**31 - 1
     return [
-        case(5, 5, 5, 2.776, "one order and another"),
+        case(6, 6, 6, 2.571, "one order and another"),
         Case(
             (
                 torch.tensor([large, 5, 1, 2, 3]),
@@ -148,6 +148,11 @@ INTERVAL = Exercise(
         ),
         Mistake("the standard deviation of so few differences divides by n − 1, not by n", _biased),
         Mistake(
+            "the half width lacks the division by the root of the number of differences, and their "
+            "standard deviation divides by n, not by n − 1",
+            _half_width(lambda half, n, n_a, n_b: half * math.sqrt(n - 1)),
+        ),
+        Mistake(
             "this is the full width of the interval, from end to end",
             lambda *args: (_interval(*args)[0], 2 * _interval(*args)[1]),
         ),
@@ -172,6 +177,11 @@ INTERVAL = Exercise(
             "the half width is divided by the root of the number of all runs: divide by that of "
             "the differences",
             _half_width(lambda half, n, n_a, n_b: half * math.sqrt(n / (n_a + n_b))),
+        ),
+        Mistake(
+            "the half width is divided by the root of the number of seeds that either side has: "
+            "divide by that of the shared ones",
+            _half_width(lambda half, n, n_a, n_b: half * math.sqrt(n / (n_a + n_b - n))),
         ),
         Mistake(
             "the half width is divided by the root of n − 1: n − 1 is inside the standard "
@@ -327,6 +337,20 @@ BAND = Exercise(
                 _band(losses, block)[0],
                 _band(losses, block)[1] / math.sqrt(len(losses)),
             ),
+        ),
+        *(
+            Mistake(
+                "this is a standard error: the band is the spread of the seeds themselves, over "
+                f"no root; and {more}",
+                lambda losses, block, over=over: (
+                    _band(losses, block)[0],
+                    _band(losses, block)[1] / over(len(losses)),
+                ),
+            )
+            for more, over in (
+                ("its standard deviation divides by n", lambda n: n / math.sqrt(n - 1)),
+                ("its root is that of n − 1", lambda n: math.sqrt(n - 1)),
+            )
         ),
         Mistake(
             "the two are the wrong way round: the mean comes first",

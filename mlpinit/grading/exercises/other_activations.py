@@ -32,7 +32,7 @@ def _elu_cases(g: Generator) -> list[Case]:
 def _elu(z: Tensor, dh: Tensor, alpha: float) -> Tensor:
     z = z.double().clone().requires_grad_()
     h = functional.elu(z, alpha)
-    return torch.autograd.grad(h, z, dh.double())[0]
+    return torch.autograd.grad((h * dh.double()).sum(), z)[0]
 
 
 def _elu_mistake(says: str, slope) -> Mistake:

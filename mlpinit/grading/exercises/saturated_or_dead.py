@@ -221,6 +221,29 @@ ALWAYS = Exercise(
             "units near −1 are left out: they are as saturated as those near 1, take |h|",
             lambda batches, cut: (_h(batches) > cut).all(0),
         ),
+        *(
+            Mistake(f"units near −1 are left out, take |h|; and {more}", wrong)
+            for more, wrong in (
+                (
+                    "this is (any) where (all) is asked",
+                    lambda batches, cut: (_h(batches) > cut).any(0),
+                ),
+                (
+                    "these are those near 1 on more than half of the rows: every row is asked",
+                    lambda batches, cut: (_h(batches) > cut).double().mean(0) > 0.5,
+                ),
+                (
+                    "a mean is compared with the cut: every row is asked",
+                    lambda batches, cut: _h(batches).mean(0) > cut,
+                ),
+                (
+                    "one whole batch is taken for all",
+                    lambda batches, cut: torch.stack([(_h([b]) > cut).all(0) for b in batches]).any(
+                        0
+                    ),
+                ),
+            )
+        ),
         Mistake(
             "the mean of |h| is compared with the cut: every row is asked",
             lambda batches, cut: _h(batches).abs().mean(0) > cut,
@@ -294,6 +317,7 @@ def _convict_cases(g: Draw) -> list[Case]:
         case(0.6, 0.5, "one row is enough"),
         Case((round(0.2 + 0.1 * torch.rand((), generator=g).item(), 4), 0.9)),
         Case((0.5, 0.875), "the probability is met exactly"),
+        Case((0.25, 0.578125), "met exactly: 0.75³ is 0.421875"),
         Case((0.5, 0.5), "it is met exactly by one row"),
     ]
 
@@ -319,6 +343,12 @@ CONVICT = Exercise(
     cases=_convict_cases,
     oracle=_convict,
     mistakes=(
+        Mistake(
+            "one row less meets the probability exactly, and is enough: the quotient of two "
+            "rounded logarithms came out a little above a whole number; see whether n − 1 rows "
+            "will do, (1 − p) ** (n − 1) <= 1 − confidence",
+            lambda p, c: math.ceil(math.log(1 - c) / math.log(1 - p)),
+        ),
         Mistake("this is one row too few: n must be rounded up", lambda p, c: _convict(p, c) - 1),
         Mistake(
             "this is one row more than it takes: the smallest n is asked",
@@ -382,6 +412,9 @@ CONVICT = Exercise(
         "probability (1 − p)ⁿ.",
         "Solve (1 − p)ⁿ = 1 − confidence for n, with logarithms; n is then a real number.",
         "A larger n makes the probability smaller, so round up: math.ceil.",
+        "At most means that n rows which meet the probability exactly are enough, and a quotient "
+        "of logarithms is rounded: it can come out a little above 3 where it is 3. See whether "
+        "one row less will do, by (1 − p) ** (n − 1).",
     ),
     teaches="A verdict has a price in data: to rule out ever smaller live rates takes n in "
     "proportion to 1/p.",

@@ -134,6 +134,12 @@ def _figures(points):
 
 WRONG = {
     "paired_interval": {
+        "number of seeds that either side": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, t, root=len({*sa.tolist(), *sb.tolist()})
+        ),
+        "and their standard deviation divides by n": lambda sa, a, sb, b, t: _interval(
+            sa, a, sb, b, t, spread=lambda d: d.std(correction=0), root=1
+        ),
         "number of A's runs": lambda sa, a, sb, b, t: _interval(sa, a, sb, b, t, root=len(a)),
         "number of B's runs": lambda sa, a, sb, b, t: _interval(sa, a, sb, b, t, root=len(b)),
         "number of all runs": lambda sa, a, sb, b, t: _interval(
@@ -177,6 +183,14 @@ WRONG = {
         ),
     },
     "curve_band": {
+        "no root; and its standard deviation": lambda losses, block: (
+            _points(losses, block).mean((0, 2)),
+            _points(losses, block).mean(2).std(0, correction=0) / len(losses) ** 0.5,
+        ),
+        "no root; and its root is that of n − 1": lambda losses, block: (
+            _points(losses, block).mean((0, 2)),
+            _points(losses, block).mean(2).std(0) / (len(losses) - 1) ** 0.5,
+        ),
         "this is the standard error": lambda losses, block: (
             _points(losses, block).mean((0, 2)),
             _points(losses, block).mean(2).std(0) / len(losses) ** 0.5,

@@ -5,6 +5,7 @@
 """
 
 import math
+from fractions import Fraction
 
 import torch
 
@@ -148,6 +149,27 @@ def examples_to_convict__wrong_not_whole(p, confidence):
     return math.log(1 - confidence) / math.log(1 - p)
 
 
+def examples_to_convict__wrong_rounded_quotient(p, confidence):
+    """see whether n − 1 rows will do"""
+    return math.ceil(math.log(1 - confidence) / math.log(1 - p))
+
+
+def examples_to_convict__wrong_rounded_log1p(p, confidence):
+    """see whether n − 1 rows will do"""
+    return math.ceil(math.log1p(-confidence) / math.log1p(-p))
+
+
+def examples_to_convict__right_by_fractions(p, confidence):
+    n = math.ceil(math.log(1 - confidence) / math.log1p(-p))
+    met = n < 100 and (1 - Fraction(p)) ** (n - 1) <= 1 - Fraction(confidence)
+    return n - 1 if n > 1 and met else n
+
+
+def examples_to_convict__right_rounded_off(p, confidence):
+    quotient = math.log(1 - confidence) / math.log1p(-p)
+    return math.ceil(quotient - 1e-9)
+
+
 def examples_to_convict__right_slow_loop(p, confidence):
     n, chance = 1, 1 - p
     while chance > 1 - confidence:
@@ -268,6 +290,15 @@ WRONG = {
             [(b.tanh().abs() > cut).all(0) for b in bs]
         ),
         "the mean of |h|": lambda bs, cut: _all_h(bs).abs().mean(0) > cut,
+        "units near −1 are left out: they": lambda bs, cut: _all_h(bs).amin(0) > cut,
+        "left out, take |h|; and this is (any)": lambda bs, cut: (_all_h(bs) > cut).any(0),
+        "left out, take |h|; and these are those near 1 on": lambda bs, cut: (
+            (_all_h(bs) > cut).double().mean(0) > 0.5
+        ),
+        "left out, take |h|; and a mean": lambda bs, cut: _all_h(bs).mean(0) > cut,
+        "left out, take |h|; and one whole batch": lambda bs, cut: torch.stack(
+            [(b.tanh() > cut).all(0) for b in bs]
+        ).any(0),
         "the smallest h": lambda bs, cut: _all_h(bs).min(0).values.abs() > cut,
         "the opposite": lambda bs, cut: ~(_all_h(bs).abs() > cut).all(0),
     },

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -39,6 +40,7 @@ REPETITIONS = 10
 ENOUGH = 9
 PACKAGE = "mlpinit"
 CALL = "chapter.claim("
+FOLDERS = ("", "part*/", "back/")
 # What a page shows and how, on which no measurement depends.
 SHOWN = {"plots", "lab", "chapter", "progress", "grading"}
 NO_CODE = {"lineno", "col_offset", "end_lineno", "end_col_offset", "type_ignores", "kind"}
@@ -117,7 +119,7 @@ class Record:
 
 def pages(root: Path) -> list[str]:
     """Return the names of the pages that make claims, such as 'book/part4/removing'."""
-    files = sorted((root / "book").glob("part*/*.md")) + sorted((root / "book/back").glob("*.md"))
+    files = [path for folder in FOLDERS for path in sorted((root / "book").glob(f"{folder}*.md"))]
     return [
         path.relative_to(root).with_suffix("").as_posix()
         for path in files
@@ -270,6 +272,22 @@ def gathered(repetitions: list[list[Checked]]) -> list[Known]:
             )
         )
     return known
+
+
+def begins_like(whole: Known, part: Known) -> bool:
+    """Tell whether the repetitions of `part` gave what the first ones of `whole` did."""
+    pairs = ((whole.margins, part.margins), (whole.nulls, part.nulls))
+    return all(
+        len(old) >= len(new) and bool(old) == bool(new) and all(map(close, old, new))
+        for old, new in pairs
+    )
+
+
+def close(old: list[float], new: list[float]) -> bool:
+    """Tell whether margins are equal but for what rounding moves."""
+    return len(old) == len(new) and all(
+        math.isclose(a, b, rel_tol=0.01, abs_tol=1e-9) for a, b in zip(old, new, strict=True)
+    )
 
 
 def rounded(margins: list[float]) -> list[float]:
