@@ -84,12 +84,18 @@ def watch(
     rests on the examples.
 
     What is watched: every torch function and method that is an activation, in any module's
-    forward, in place or not; plain RNNs and RNN cells by h (of several layers the last). What is
-    not: an LSTM's or GRU's gates (h is shown, without a verdict), `torch.clamp`, `torch.where` and
-    formulas written out, activations inside scripted modules, attention's softmax, and whatever
-    runs outside model(x). A unit is told by the last axis, or axis 1 after a convolution, and
-    followed through a transpose; after a reshape it may need `axes`, and the report says where it
-    might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
+    forward, in place or not, and `clamp(min=0)`; plain RNNs and RNN cells by h (of several layers
+    the last). Where an activation is part of a formula in one value, as x·σ(x), the formula is
+    judged, under the name of its last part; one that cannot be told is a note. What is not
+    watched: an LSTM's or GRU's gates (h is shown, without a verdict), other clamps, `torch.where`
+    and formulas without an activation function, activations inside scripted modules, attention's
+    softmax, functions applied to parameters, and whatever runs outside model(x). A function that
+    changes while it is watched is judged as it is at each step, and where layers come and go a
+    shared activation's sites are told by the layer before them: "act@layers.2". Nothing that goes
+    wrong here reaches the model's forward: it becomes a note.
+
+    A unit is told by the last axis, or axis 1 after a convolution, and followed through a
+    transpose; after a reshape it may need `axes`, and the report says where it might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
     so that a watched forward pass in evaluation mode takes the plain ones: equal to rounding, not
     bit for bit. Everything else is computed as ever, bit for bit.
 

@@ -219,3 +219,22 @@ def test_publishing_nothing_is_refused(clone: Path) -> None:
     assert done.returncode != 0
     assert "make site" in done.stdout
     assert git("branch", "--list", "gh-pages", cwd=clone.parent / "remote.git") == ""
+
+
+@pytest.mark.parametrize("target", ["book", "test", "survey", "gradescope", "publish", "pdf"])
+def test_no_recipe_splits_a_path_at_its_spaces(tmp_path: Path, target: str) -> None:
+    checkout = tmp_path / "a b  c"
+    checkout.mkdir()
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy2(ROOT / name, checkout)
+    done = subprocess.run(
+        ["make", "--dry-run", target],
+        cwd=checkout,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert said.count(str(checkout)) == said.count(f'"{checkout}')
