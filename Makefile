@@ -15,20 +15,20 @@ REMOTE ?= $(shell git remote get-url origin 2>/dev/null)
 # Windows' virtual environments have their own layout; there this wants Git's shell (`make` in Git Bash).
 python_of = $(1)/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 PY := $(call python_of,$(VENV))
-PIP := $(PY) -m pip --disable-pip-version-check --no-input
+PIP := "$(PY)" -m pip --disable-pip-version-check --no-input
 # torch without CUDA, by pip, which keeps to the user's own settings; uv, which does not read them, downloads the
 # rest side by side. Neither compiles what it installs: Python does, at the first import, and is to keep it even
 # where the shell tells it not to.
 export PYTHONDONTWRITEBYTECODE :=
 TORCH_OPTIONS = $$($(PYTHON) binder/torch_index.py)
-UV := $(dir $(PY))uv
+UV := "$(dir $(PY))uv"
 
 # The stamps name the content they stand for, so that a checkout's dates do not matter. They are written
 # last, so that whatever was interrupted is made again from nothing; a .venv whose Python has gone has none.
 checksum = $(shell cat $(1) 2>/dev/null | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(call checksum,requirements.txt)
 PACKAGE := $(VENV)/.package-$(call checksum,requirements.txt pyproject.toml)
-ifneq ($(shell test -x $(PY) && echo usable),usable)
+ifneq ($(shell test -x "$(PY)" && echo usable),usable)
 .PHONY: $(INSTALLED) $(PACKAGE)
 endif
 
@@ -53,51 +53,51 @@ $(INSTALLED):
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) lacks venv or ensurepip; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into $(VENV) (once; some minutes)"
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV)
+	@rm -rf "$(VENV)"
+	@$(PYTHON) -m venv "$(VENV)"
 	@$(PIP) install -qq --no-compile $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
 	@{ $(PIP) install -qq --no-compile "$$(grep '^uv==' requirements.txt)" && \
-		$(UV) pip install --quiet --python $(PY) --requirement requirements.txt; } || { \
+		$(UV) pip install --quiet --python "$(PY)" --requirement requirements.txt; } || { \
 		echo "uv could not install them; pip does, in more time"; \
 		$(PIP) install -qq --requirement requirements.txt; }
-	@touch $@
+	@touch "$@"
 
 $(PACKAGE): $(INSTALLED)
 	@$(PIP) install -qq --no-compile --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch "$@"
 
 book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leaves those out; FULL=1 replays records whole)
-	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS)
+	@PYTHONPATH=book/web/ext "$(PY)" -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS)
 
 test: $(PACKAGE)  ## lint, then test all that a change can break (TESTERS=2 processes)
-	@$(PY) -m ruff check
-	@$(PY) -m ruff format --check
-	@VENV="$(abspath $(VENV))" $(PY) -m pytest --cov -m "not survey" $(SIDE_BY_SIDE)
+	@"$(PY)" -m ruff check
+	@"$(PY)" -m ruff format --check
+	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest --cov -m "not survey" $(SIDE_BY_SIDE)
 
 survey: $(PACKAGE)  ## test the rest: every page in four views, the PDF, what Binder installs
-	@VENV="$(abspath $(VENV))" $(PY) -m pytest -m survey $(SIDE_BY_SIDE) tests/book
+	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest -m survey $(SIDE_BY_SIDE) tests/book
 
 ifdef TORCH
 test-package:
-	@rm -rf $(LOOSE) && $(PYTHON) -m venv $(LOOSE)
-	@$(LOOSE_PY) -m pip install -qq $(TORCH_OPTIONS) "$(TORCH)"
-	@$(LOOSE_PY) -m pip install -qq --editable ".[test]"
-	@$(LOOSE_PY) -c 'import numpy, sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, "numpy", numpy.__version__)'
-	@$(LOOSE_PY) -m pytest tests/package mlpinit --ignore=mlpinit/grading
+	@rm -rf "$(LOOSE)" && $(PYTHON) -m venv "$(LOOSE)"
+	@"$(LOOSE_PY)" -m pip install -qq $(TORCH_OPTIONS) "$(TORCH)"
+	@"$(LOOSE_PY)" -m pip install -qq --editable ".[test]"
+	@"$(LOOSE_PY)" -c 'import numpy, sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__, "numpy", numpy.__version__)'
+	@"$(LOOSE_PY)" -m pytest tests/package mlpinit --ignore=mlpinit/grading
 else
 test-package: $(PACKAGE)  ## test the package alone (TORCH="torch==2.4.*" tries that one, elsewhere than in .venv)
-	@$(PY) -m pytest tests/package mlpinit --ignore=mlpinit/grading
+	@"$(PY)" -m pytest tests/package mlpinit --ignore=mlpinit/grading
 endif
 
 lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
-		$(PY) -m jupyter lab --notebook-dir=book $(LAB)
+		"$(PY)" -m jupyter lab --notebook-dir=book $(LAB)
 
 pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
-	@PYTHONPATH=book/web/ext $(PY) -m book_build.pdf
+	@PYTHONPATH=book/web/ext "$(PY)" -m book_build.pdf
 
 links: $(PACKAGE)  ## build the book and try every link that leads out of it (needs a network)
-	@PYTHONPATH=book/web/ext $(PY) -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS) --links
+	@PYTHONPATH=book/web/ext "$(PY)" -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS) --links
 
 site: book pdf  ## gather what is published in _build/site: the pages, the notebooks, the PDF
 	@rm -rf _build/site && cp -R _build/html _build/site && cp _build/pdf/*.pdf _build/site
@@ -112,29 +112,29 @@ publish:  ## push _build/site as the only commit of the branch gh-pages (REMOTE=
 	@echo "Published on the branch gh-pages of $(REMOTE)"
 
 serve: book  ## serve the built book on http://localhost:8000 (PORT=...)
-	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+	@"$(PY)" -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 bench: $(PACKAGE)  ## measure training against the plain loop
-	@$(PY) benchmarks/training.py
+	@"$(PY)" benchmarks/training.py
 
 bench-build: $(PACKAGE)  ## measure the book's build: time, weight of pages
-	@$(PY) benchmarks/build.py
+	@"$(PY)" benchmarks/build.py
 
 bench-pages: book  ## measure the pages in Chromium: weight of a first view, time to interactive
-	@$(PY) benchmarks/pages.py
+	@"$(PY)" benchmarks/pages.py
 
 bench-watch: $(PACKAGE)  ## measure watching a model, beside other tools where they are installed
-	@$(PY) benchmarks/watch.py
+	@"$(PY)" benchmarks/watch.py
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
-	@PYTHONPATH=book/web/ext $(PY) benchmarks/labs.py
+	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/labs.py
 
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
-	@$(PY) -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
-	@$(PY) -m mlpinit.lab.ladder
+	@"$(PY)" -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
+	@"$(PY)" -m mlpinit.lab.ladder
 
 evidence: $(PACKAGE)  ## run stale pages on ten sets of draws and keep how their claims fare (PAGES="removing gain", JOBS=..., DASK=...)
-	@PYTHONPATH=book/web/ext:. $(PY) -m book_build.redraws $(PAGES) --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
+	@PYTHONPATH=book/web/ext:. "$(PY)" -m book_build.redraws $(PAGES) --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
 
 gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@rm -rf _build/autograder && mkdir -p _build/autograder
@@ -166,4 +166,4 @@ clean:  ## remove what was built, the execution cache too
 	@rm -rf _build
 
 distclean: clean  ## remove .venv as well
-	@rm -rf $(VENV)
+	@rm -rf "$(VENV)"

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -286,6 +287,12 @@ def _problem(word: str) -> str | None:
     if bad := _NOT_IN_A_WORD.search(word):
         kind = "white space" if bad[0].isspace() else "a control character"
         return f"{reprlib.repr(word)} contains {kind} ({bad[0]!r}); write one word a line"
+    if odd := next((letter for letter in word if unicodedata.category(letter) == "Cf"), None):
+        name = f"U+{ord(odd):04X} {unicodedata.name(odd, 'without a name')}"
+        return (
+            f"{reprlib.repr(word)} contains {name}, a format character that nobody sees but that "
+            "would be a letter of the alphabet; delete it"
+        )
     if BOUNDARY in word:
         return f"{reprlib.repr(word)} contains '.', which marks where words begin and end; drop it"
     return None

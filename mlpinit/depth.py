@@ -287,9 +287,9 @@ def draw_layers(
     for k, g in enumerate(generators):
         run = ... if one else k
         for weights, biases in zip(W, b, strict=True):
-            drawn = torch.randn(width, width, generator=g)
+            drawn = torch.randn(width, width, generator=g, dtype=torch.float32)
             weights[run] = (form(drawn) if form else drawn) * scale
-            biases[run] = torch.randn(width, generator=g) * bias_std
+            biases[run] = torch.randn(width, generator=g, dtype=torch.float32) * bias_std
     return Layers(tuple(W), tuple(b), activation, branch_scale)
 
 
@@ -386,8 +386,8 @@ def propagate(
 
     def normal() -> Tensor:
         if isinstance(generator, Generator):
-            return torch.randn(batch, width, generator=generator).to(dtype)
-        draws = [torch.randn(batch, width, generator=g) for g in generator]
+            return torch.randn(batch, width, generator=generator, dtype=torch.float32).to(dtype)
+        draws = [torch.randn(batch, width, generator=g, dtype=torch.float32) for g in generator]
         return torch.stack(draws).to(dtype)
 
     x, dh = normal(), normal()

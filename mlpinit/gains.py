@@ -6,6 +6,7 @@ they hold for any activation function and carry no sampling error.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -251,7 +252,7 @@ def _pair(activation: str | Activation | Function) -> tuple[Function, Function]:
         raise ValueError(
             f"activation is {activation!r}; wanted a name, an Activation or a function of a tensor"
         )
-    f = activation
+    f = _pure(activation)
 
     def slope(z: Tensor) -> Tensor:
         z = z.detach().requires_grad_()
@@ -260,6 +261,27 @@ def _pair(activation: str | Activation | Function) -> tuple[Function, Function]:
         return gradient
 
     return f, slope
+
+
+def _pure(activation: Function) -> Function:
+    """The function in float64, with z left as it is where it works in place.
+
+    A module is copied, for its parameters are to be float64 too. What holds float32 numbers
+    elsewhere, and does not take float64, is given float32.
+    """
+    if isinstance(activation, torch.nn.Module):
+        activation = copy.deepcopy(activation).double()
+
+    def f(z: Tensor) -> Tensor:
+        try:
+            return activation(z.clone())
+        except RuntimeError as error:
+            try:
+                return activation(z.float())
+            except RuntimeError:
+                raise error from None
+
+    return f
 
 
 def _root(q: float) -> float:

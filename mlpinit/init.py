@@ -175,9 +175,14 @@ def draw(
     >>> draw(Architecture(), UNSCALED, generator=g).C[0, :3]
     tensor([ 1.5674, -0.2373, -0.0274])
     """
+    on = generator.device
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
+        # Told, for neither a default dtype nor a default device may change what is drawn.
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device=on)
+
+    def zeros(size: int) -> Tensor:
+        return torch.zeros(size, dtype=torch.float32, device=on)
 
     C = normal(arch.vocab_size, arch.n_embd)
     W, b = [], []
@@ -188,6 +193,6 @@ def draw(
         drawn, hidden = normal(*sizes), layer < last
         W.append((scheme.form(drawn) if scheme.form and hidden else drawn) * factors[0])
         normalised = hidden and arch.normalize is not None
-        b.append(torch.zeros(sizes[1]) if normalised else normal(sizes[1]) * factors[1])
-    gain = () if arch.normalize is None else tuple(map(torch.ones, arch.hidden))
+        b.append(zeros(sizes[1]) if normalised else normal(sizes[1]) * factors[1])
+    gain = () if arch.normalize is None else tuple(1 + zeros(size) for size in arch.hidden)
     return Params(arch, C, tuple(W), tuple(b), gain).map(lambda t: t.to(dtype))

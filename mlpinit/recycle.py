@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from mlpinit.init import Scheme
+from mlpinit.progress import printable
 from mlpinit.sites import (
     Batches,
     Cuts,
@@ -23,12 +24,16 @@ from mlpinit.sites import (
     Measured,
     check_model,
     check_padding,
+    difference,
     evaluating,
     find_cuts,
+    largest,
     measure,
+    named_inputs,
+    outputs,
     rounding,
-    tensors,
     trace,
+    unusual,
 )
 
 __all__ = ["OPTIMIZER_STATE", "RecycledSite", "Recycling", "recycle"]
@@ -59,7 +64,7 @@ class RecycledSite:
     def __str__(self) -> str:
         """What was done there."""
         n = len(self.units)
-        return (
+        return printable(
             f"{self.name!r}: {n} unit{'s'[: n != 1]} of {self.producer!r} redrawn, "
             f"constants ({self.constants.abs().max():.3g} at most) folded into "
             f"{', '.join(map(repr, self.consumers))}"
@@ -94,7 +99,7 @@ class Recycling:
             alike.setdefault(kept, []).append(name)
         state = "; ".join(f"{', '.join(k)} of {', '.join(n)}" for k, n in alike.items())
         lines.append(f"optimiser's state reset: {state or 'none'}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def recycle(
@@ -121,7 +126,8 @@ def recycle(
     - `dead`: site name → unit indices, as `watch` reports them, or a mask (units,) of bools
       (`mlpinit.sites` names sites)
     - `data`: a batch (a tensor, or a tuple of the forward's arguments), or batches that can be
-      walked more than once, such as a DataLoader. The units' constants are their means over it
+      walked more than once, such as a DataLoader; a dict in it goes in by name. The units'
+      constants are their means over it
     - `generator`: draws the incoming weights, site by site in the order of the forward pass, units
       in rising order, in float32 on the CPU
     - `optimizer`: its state for the entries written is reset. `step`, one number for a whole
@@ -154,7 +160,7 @@ def recycle(
     """
     check_model(model)
     with evaluating(model), torch.no_grad():
-        graph = trace(model)
+        graph = trace(model, named_inputs(model, data))
         batches = Batches(data, graph, model)
         site_map = Map(model, graph, next(iter(batches)))
         chosen = site_map.checked(dead)
@@ -170,7 +176,7 @@ def recycle(
         plan.start_norms_anew(cuts)
         plan.silence(cuts)
         entries = _optimizer_entries(plan, optimizer)
-        change = _check_outputs(model, plan, batches, tolerance)
+        change = _check_outputs(model, plan, batches, tolerance, unusual(cuts, site_map))
         plan.write()
         for _, _, state, places, start in entries:
             for axis, index in places:
@@ -248,10 +254,12 @@ class _Plan:
         shape = (len(units), *W.shape[1:])
         fan_in, receptive = W[0].numel(), W[0, 0].numel()
         if weights is None:
-            drawn = torch.rand(shape, generator=generator) * 2 - 1
+            drawn = (
+                torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu") * 2 - 1
+            )
             scale = 1 / math.sqrt(fan_in)
         else:
-            drawn = torch.randn(shape, generator=generator)
+            drawn = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
             scale = (
                 weights.weight(fan_in, W.shape[0] * receptive)
                 if isinstance(weights, Scheme)
@@ -318,25 +326,23 @@ def _is_number(state: object) -> bool:
 
 
 def _check_outputs(
-    model: nn.Module, plan: _Plan, batches: Batches, tolerance: float | None
+    model: nn.Module, plan: _Plan, batches: Batches, tolerance: float | None, odd: str
 ) -> float:
     """The largest change of an output under the plan; `ValueError` if it is above tolerance."""
     change, allowed = 0.0, tolerance or 0.0
     for batch in batches:
-        given = [x.clone() for x in batch]  # a forward may change its input
-        before = [t.clone() for t in tensors(model(*given))]
-        after = tensors(torch.func.functional_call(model, plan.new, batch))
+        args, named = batches.arguments(batch)  # a forward may change its input
+        before = [t.clone() for t in outputs(model, model(*args, **named))]
+        args, named = batches.arguments(batch)
+        after = outputs(model, torch.func.functional_call(model, plan.new, args, named))
         for was, is_ in zip(before, after, strict=True):
-            if not was.is_floating_point() or not was.numel():
-                continue
-            moved = (is_ - was).abs().max().item()
-            change = max(change, math.inf if math.isnan(moved) else moved)
+            change = max(change, difference(was, is_))
             if tolerance is None:
-                allowed = max(allowed, rounding(was.dtype, was.abs().max().item()))
+                allowed = max(allowed, rounding(was.dtype, largest(was)))
     if not change <= allowed:
         raise ValueError(
             f"an output would move by {change:.3g}, more than the tolerance of {allowed:.3g}: "
             "some of these units are not constant on the data; "
-            f"tolerance={2 * change:.1g} would accept that. Nothing was changed"
+            f"tolerance={2 * change:.1g} would accept that{odd}. Nothing was changed"
         )
     return change

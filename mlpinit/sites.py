@@ -12,6 +12,8 @@ answer on data. Removing and recycling units both start from these.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ from torch.fx import Node
 __all__ = [
     "ACTIVATION_FUNCTIONS",
     "ACTIVATION_MODULES",
+    "ARITHMETIC",
     "Batches",
     "Cuts",
     "Dead",
@@ -35,13 +38,20 @@ __all__ = [
     "SiteError",
     "check_model",
     "check_padding",
+    "clamp_bounds",
+    "difference",
     "evaluating",
     "find_cuts",
+    "is_clamp",
+    "largest",
     "measure",
+    "named_inputs",
+    "outputs",
     "rounding",
     "sites",
     "tensors",
     "trace",
+    "unusual",
 ]
 
 Dead = Mapping[str, Iterable[int] | Tensor]
@@ -66,6 +76,20 @@ ACTIVATION_FUNCTIONS = frozenset(
 )  # fmt: skip
 """The functions and tensor methods that are, by their names without a last underscore."""
 
+ARITHMETIC = frozenset(
+    ("add", "radd", "iadd", "sub", "rsub", "isub", "subtract", "mul", "rmul", "imul", "multiply",
+     "div", "rdiv", "truediv", "rtruediv", "itruediv", "true_divide", "divide", "neg", "negative",
+     "positive", "pos", "pow", "rpow", "ipow", "float_power", "abs", "absolute", "square", "sqrt",
+     "rsqrt", "reciprocal", "exp", "exp2", "expm1", "log", "log2", "log1p", "erf", "erfc", "sin",
+     "cos", "atan", "arctan", "sinh", "cosh", "asinh", "logaddexp", "hypot", "sign", "lerp",
+     "addcmul", "addcdiv", "clamp", "clip", "clamp_min", "clamp_max", "maximum", "minimum", "fmax",
+     "fmin", "where", "masked_fill", "heaviside", "lt", "le", "gt", "ge", "eq", "ne", "less",
+     "greater", "less_equal", "greater_equal", "logical_not", "logical_and", "logical_or", "clone",
+     "contiguous", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16",
+     "dropout", "feature_dropout", "alpha_dropout")
+)  # fmt: skip
+"""Functions that act on every entry alone and can be parts of a written-out activation."""
+
 # What a unit may pass on its way, by what it does to it. Functions and methods go by their names,
 # without the underscore of the in-place form.
 
@@ -74,11 +98,8 @@ ENTRYWISE = (
     *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     *(nn.AlphaDropout, nn.FeatureAlphaDropout),
 )
-ENTRYWISE_NAMES = ACTIVATION_FUNCTIONS | frozenset(
-    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
-     "add", "sub", "mul", "div", "truediv", "true_divide", "neg", "pow", "abs", "square", "sqrt",
-     "exp", "clamp", "iadd", "isub", "imul", "itruediv", "contiguous", "clone", "detach", "to",
-     "float", "double", "half", "bfloat16", "type_as")
+ENTRYWISE_NAMES = ACTIVATION_FUNCTIONS | ARITHMETIC | frozenset(
+    ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 )  # fmt: skip
 POOLS = tuple(
     getattr(nn, f"{kind}Pool{d}d")
@@ -142,16 +163,83 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Activation modules, layers and batch norms are single nodes, subclasses included."""
 
+    def __init__(self, given: Mapping[str, object]) -> None:
+        super().__init__()
+        self.given = given
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (*ACTIVATION_MODULES, *LAYERS, *NORMS)) or (
             super().is_leaf_module(m, module_qualified_name)
         )
 
+    def create_args_for_root(
+        self, root_fn: Callable, is_module: bool, concrete_args: object = None
+    ) -> tuple[Callable, list]:
+        """Only what is given, or has no default, is traced: `mask=None` is None."""
+        names = _required(root_fn)
+        if names is None:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+        names = [n for n in inspect.signature(root_fn).parameters if n in {*names, *self.given}]
+        named = {
+            name: self.create_proxy("placeholder", name, (), {})
+            if isinstance(self.given.get(name, _TENSOR), Tensor)
+            else self.given[name]
+            for name in names
+        }
+        by_name = _by_name(root_fn, names)
+        first = [named.pop(name) for name in names if name not in by_name]
+        return functools.partial(root_fn, **named), [self.root, *first]
 
-def trace(model: nn.Module) -> fx.Graph:
-    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace."""
+
+_TENSOR = torch.empty(0)
+
+
+def _parameters(forward: Callable) -> list[inspect.Parameter]:
+    """The parameters of a forward, without self."""
+    return list(inspect.signature(forward).parameters.values())[1:]
+
+
+def _required(forward: Callable) -> list[str] | None:
+    """The names of those that must be given, at least one; None if there is no telling."""
+    plain = [p for p in _parameters(forward) if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p.name for p in plain if p.default is p.empty]
+    if not plain or (not required and len(plain) < len(_parameters(forward))):
+        return None
+    return required or [plain[0].name]
+
+
+def _by_name(forward: Callable, names: Sequence[str]) -> set[str]:
+    """Those of `names` that go in by name: after one that is left out, or keywords only."""
+    order = [p.name for p in _parameters(forward) if p.kind is not p.KEYWORD_ONLY]
+    length = 0
+    while length < min(len(names), len(order)) and names[length] == order[length]:
+        length += 1
+    return set(names[length:])
+
+
+def named_inputs(model: nn.Module, data: object) -> Mapping[str, object]:
+    """What a first batch gives by name: of a mapping, or of (mapping, targets), what it holds."""
+    if not isinstance(data, Mapping):
+        if isinstance(data, Tensor | tuple | Iterator) or not isinstance(data, Iterable):
+            return {}
+        data = next(iter(data), None)
+    return _mapping_in(data) or {}
+
+
+def _mapping_in(batch: object) -> Mapping | None:
+    if isinstance(batch, tuple | list) and batch:
+        batch = batch[0]
+    return batch if isinstance(batch, Mapping) else None
+
+
+def trace(model: nn.Module, given: Mapping[str, object] | None = None) -> fx.Graph:
+    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace.
+
+    Arguments with a default have that, but for those `given` by name: tensors are inputs then, and
+    anything else is what it is.
+    """
     try:
-        return _Tracer().trace(model)
+        return _Tracer(given or {}).trace(model)
     except Exception as error:
         raise SiteError(
             f"torch.fx cannot trace {type(model).__name__} ({error}); units can be "
@@ -170,20 +258,93 @@ def sites(model: nn.Module) -> list[str]:
     return list(_site_nodes(trace(model), dict(model.named_modules())))
 
 
+def is_clamp(name: str, bounds: Mapping[str, object]) -> bool:
+    """Whether a clamp, with the bounds given, is a ReLU: from 0 up."""
+    low, high = bounds.get("min"), bounds.get("max")
+    zero = isinstance(low, int | float) and low == 0
+    return zero and high is None and name in ("clamp", "clip", "clamp_min")
+
+
+def clamp_bounds(args: Sequence, kwargs: Mapping[str, object]) -> dict[str, object]:
+    """The bounds of clamp(z, *args, **kwargs) by their names."""
+    return {**dict(zip(("min", "max"), args, strict=False)), **kwargs}
+
+
+def _is_activation(node: Node, modules: Mapping[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return isinstance(modules[node.target], ACTIVATION_MODULES)
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = _name(node)
+    return name in ACTIVATION_FUNCTIONS or is_clamp(name, clamp_bounds(node.args[1:], node.kwargs))
+
+
+class _Traced:
+    """What a node's value is made of: numbers, parameters, or one value, entry by entry."""
+
+    def __init__(self, graph: fx.Graph, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = modules
+        self.numbers: set[Node] = set()
+        self.weights: set[Node] = set()
+        self.roots: dict[Node, Node] = {}
+        self.parts: dict[Node, tuple[str, ...]] = {}  # the activations on the way from the root
+        self.sites: dict[str, Node] = {}
+        self.absorbed: set[str] = set()
+        calls: Counter[str] = Counter()
+        for node in graph.nodes:
+            name = self._meet(node)
+            if name:
+                calls[name] += 1
+                name = name if calls[name] == 1 else f"{name}#{calls[name]}"
+                self.sites[name] = node
+                source = node.all_input_nodes[0]
+                self.roots[node] = self.roots.get(source, source)
+                self.parts[node] = (*self.parts.get(source, ()), name)
+
+    def _meet(self, node: Node) -> str:
+        """Sort a node in. The base name, if it is an activation applied to data."""
+        sources = node.all_input_nodes
+        if node.op in ("call_function", "call_method") and (
+            _name(node) in ("getattr", "size", "dim", "numel", "len", "ndimension")
+            or (sources and self.numbers.issuperset(sources))
+        ):
+            self.numbers.add(node)
+            return ""
+        sources = [n for n in sources if n not in self.numbers]
+        if node.op == "get_attr" or (sources and self.weights.issuperset(sources)):
+            self.weights.add(node)
+            return ""
+        if _is_activation(node, self.modules):
+            if node.op == "call_module":
+                return str(node.target)
+            return f"{_caller(node)}:{_name(node)}"
+        data = [n for n in sources if n not in self.weights]
+        dropout = node.op == "call_module" and isinstance(
+            self.modules[node.target], (nn.Dropout, nn.Identity, nn.AlphaDropout)
+        )
+        named = node.op in ("call_function", "call_method") and _name(node) in ARITHMETIC
+        roots = {self.roots.get(n, n) for n in data}
+        given = len(data) > 1 and any(n.op == "placeholder" for n in roots)
+        summed = given and _name(node) in ("add", "sub", "iadd", "isub")  # inputs are no units
+        if (named or dropout) and len(roots) == 1 and not summed:
+            (self.roots[node],) = roots
+            self.parts[node] = parts = tuple(
+                dict.fromkeys(part for n in data for part in self.parts.get(n, ()))
+            )
+            if parts and len(data) > 1:  # a formula of its own, by the name of its last part
+                last = max(parts, key=list(self.sites).index)
+                self.sites[last] = node
+                self.absorbed |= set(parts) - {last}
+        return ""
+
+
 def _site_nodes(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, Node]:
-    """Every site's name with its node, in the order of the forward."""
-    calls: Counter[str] = Counter()
-    found = {}
-    for node in graph.nodes:
-        if node.op == "call_module" and isinstance(modules[node.target], ACTIVATION_MODULES):
-            name = str(node.target)
-        elif node.op in ("call_function", "call_method") and _name(node) in ACTIVATION_FUNCTIONS:
-            name = f"{_caller(node)}:{_name(node)}"
-        else:
-            continue
-        calls[name] += 1
-        found[name if calls[name] == 1 else f"{name}#{calls[name]}"] = node
-    return found
+    """Every site's name with its node, in the order of the forward.
+
+    Of a function written out, as x·σ(x), it is the node that gives its value.
+    """
+    traced = _Traced(graph, modules)
+    return {name: node for name, node in traced.sites.items() if name not in traced.absorbed}
 
 
 class Batches:
@@ -191,15 +352,16 @@ class Batches:
 
     def __init__(self, data: object, graph: fx.Graph, model: nn.Module) -> None:
         """`ValueError` for data that is no batch, and holds none, for the forward of this graph."""
-        required = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
-        self.n_inputs = max(1, len(required))
+        self.names = [str(n.target) for n in graph.nodes if n.op == "placeholder" and not n.args]
+        self.n_inputs = max(1, len(self.names))
+        self.by_name = _by_name(type(model).forward, self.names)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         if isinstance(data, tuple) and len(data) != self.n_inputs:
             raise ValueError(
                 f"data is a tuple of {len(data)}, which is one batch, but the model's forward "
                 f"takes {self.n_inputs}; pass a list for several batches"
             )
-        self.data = [data] if isinstance(data, Tensor | tuple) else data
+        self.data = [data] if isinstance(data, Tensor | tuple | Mapping) else data
         if not isinstance(self.data, Iterable) or isinstance(self.data, Iterator):
             raise ValueError(
                 f"data is a {type(data).__name__}; wanted a batch of inputs, or batches that can "
@@ -211,7 +373,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple]:
         """A copy of each batch, cut to as many arguments as the forward requires."""
         for batch in self.data:
-            items = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            items = self._items(batch)
             if len(items) < self.n_inputs or not all(
                 isinstance(x, Tensor) for x in items[: self.n_inputs]
             ):
@@ -221,6 +383,25 @@ class Batches:
                     f"{'s'[: self.n_inputs != 1]}"
                 )
             yield tuple(x.to(self.device, copy=True) for x in items[: self.n_inputs])
+
+    def _items(self, batch: object) -> tuple:
+        named = _mapping_in(batch)
+        if named is None:
+            return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        if missing := [name for name in self.names if name not in named]:
+            raise ValueError(
+                f"a batch is a {type(named).__name__} of {', '.join(map(repr, named))}, which goes "
+                f"in by name; the model's forward takes {', '.join(map(repr, self.names))}, and "
+                f"{', '.join(map(repr, missing))} is not among them"
+            )
+        return tuple(named[name] for name in self.names)
+
+    def arguments(self, batch: tuple) -> tuple[tuple, dict[str, Tensor]]:
+        """A copy of a batch as the model's forward takes it: in order, and by name."""
+        copies = [x.clone() for x in batch]
+        named = dict(zip(self.names, copies, strict=False))
+        named = {name: x for name, x in named.items() if name in self.by_name}
+        return tuple(copies[: len(copies) - len(named)]), named
 
 
 class _Watcher(fx.Interpreter):
@@ -289,8 +470,26 @@ class Map:
         for name, units in dead.items():
             # A function's in-place form has the same site: ":relu_" is ":relu".
             site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
+            site = self._told_by_layer(site)
             found[site] |= self._indices(site, units)
         return {site: sorted(units) for site, units in found.items() if units}
+
+    def _told_by_layer(self, name: str) -> str:
+        """The site that a watch calls "act@layer", where the layers come and go."""
+        base, at, rest = name.partition("@")
+        if not at:
+            return name
+        layer, _, number = rest.partition("#")
+        named = [site for site in self.sites if site.partition("#")[0] == base]
+        fed = [site for site in named if self._comes_from(site, layer)]
+        nth = int(number or 1)
+        return fed[nth - 1] if len(fed) >= nth else name
+
+    def _comes_from(self, site: str, layer: str) -> bool:
+        try:
+            return str(self.producer(site).target) == layer
+        except SiteError:
+            return False
 
     def _indices(self, site: str, units: Iterable[int] | Tensor) -> set[int]:
         if site not in self.sites:
@@ -317,18 +516,31 @@ class Map:
 
     def producer(self, site: str) -> Node:
         """The layer whose outputs a site's units are."""
-        node = self.sites[site]
-        passing = (*ENTRYWISE, *NORMS, *POOLS)
-        while not self.is_a(node, LAYERS):
-            tensors = [n for n in node.all_input_nodes if self._is_big(n)]
-            known = self.is_a(node, passing, ENTRYWISE_NAMES | POOL_NAMES)
-            if not known or len(tensors) != 1:
-                raise SiteError(
-                    f"the units of site {site!r} come from {_where(node)}, not from a Linear or "
-                    "convolution of their own; they cannot be changed one by one"
-                )
-            node = tensors[0]
-        return node
+        return self._producer(site, self.sites[site])
+
+    def _producer(self, site: str, node: Node) -> Node:
+        if self.is_a(node, LAYERS):
+            return node
+        sources = [n for n in node.all_input_nodes if self._is_big(n)]
+        passing = ENTRYWISE_NAMES | POOL_NAMES
+        found: set[Node] = set()
+        refused: dict[str, SiteError] = {}
+        if self.is_a(node, (*ENTRYWISE, *NORMS, *POOLS), passing):
+            if len(sources) == 1:
+                return self._producer(site, sources[0])
+            for source in sources:
+                try:
+                    found.add(self._producer(site, source))
+                except SiteError as error:
+                    refused[str(error)] = error
+        if len(refused) == 1 and not found:
+            raise next(iter(refused.values()))  # all come from there
+        if refused or len(found) != 1:
+            raise SiteError(
+                f"the units of site {site!r} come from {_where(node)}, not from a Linear or "
+                "convolution of their own; they cannot be changed one by one"
+            )
+        return found.pop()
 
     def _is_big(self, node: Node) -> bool:
         value = self.seen.get(node)
@@ -374,7 +586,29 @@ def _set_in(mask: Tensor, n: int, site: str) -> set[int]:
 
 def unit_axis(plan: Map, layer: Node) -> int:
     """The axis of a layer's output along which its units lie."""
-    return 1 if plan.is_a(layer, CONVOLUTIONS) else plan.seen[layer].ndim - 1
+    return channel_axis(plan, layer, layer)
+
+
+def channel_axis(plan: Map, node: Node, value: Node) -> int:
+    """The axis of `value` that a layer or pool at `node` takes for its units.
+
+    It is the last for a Linear layer, else the one before the positions: axis 1 of a batch, axis 0
+    of a single image.
+    """
+    axes = plan.seen[value].ndim
+    if plan.is_a(node, (nn.Linear,)):
+        return axes - 1
+    name = type(plan.at(node)).__name__ if node.op == "call_module" else _name(node)
+    if not (plan.is_a(node, (*CONVOLUTIONS, *POOLS), POOL_NAMES)):
+        return 1
+    dimensions = next((d for d in (1, 2, 3) if plan.is_a(node, _OF_DIMENSIONS[d])), 0)
+    return axes - 1 - (dimensions or int(name[-2]))
+
+
+_OF_DIMENSIONS = {
+    d: tuple(kind for kind in (*CONVOLUTIONS, *POOLS) if kind.__name__.endswith(f"{d}d"))
+    for d in (1, 2, 3)
+}
 
 
 @dataclass(frozen=True)
@@ -418,8 +652,7 @@ def _follow(plan: Map, site: str, dead: set[int], cuts: Cuts) -> None:
         flow = entering[0]
         positions = {i for i, unit in enumerate(flow.units) if unit in dead}
         if plan.is_a(node, LAYERS):
-            last = plan.seen[node.all_input_nodes[0]].ndim - 1
-            if flow.axis != (1 if plan.is_a(node, CONVOLUTIONS) else last):
+            if flow.axis != channel_axis(plan, node, node.all_input_nodes[0]):
                 raise _lost(site, node, "which reads another axis than that of the units")
             cuts.inputs[node] |= positions
             cuts.axes[node] = flow.axis
@@ -453,7 +686,9 @@ def _through(
             node,
             "which mixes them with another value, so that they cannot go alone",
         )
-    pooled = plan.is_a(node, POOLS, POOL_NAMES) and flow.axis == 1
+    pooled = plan.is_a(node, POOLS, POOL_NAMES) and (
+        flow.axis == channel_axis(plan, node, next(n for n in node.all_input_nodes if n in flows))
+    )
     if pooled or plan.is_a(node, ENTRYWISE, ENTRYWISE_NAMES):
         if len(shape) > flow.axis and shape[flow.axis] == len(flow.units):
             return flow
@@ -487,7 +722,7 @@ def _labelled(plan: Map, site: str, node: Node, flows: Mapping[Node, _Flow]) -> 
     else:
         out = (plan.at(node) or node.target)(*args, **kwargs)
     for axis in range(out.ndim):
-        lane = out.movedim(axis, 0).flatten(1)  # (entries along the axis, all others)
+        lane = out.movedim(axis, 0).reshape(out.size(axis), -1)  # (along the axis, all others)
         if lane.numel() and (lane == lane[:, :1]).all():
             return _Flow(axis, tuple(int(unit) for unit in lane[:, 0]))
     raise _lost(site, node, "which spreads them over more than one axis")
@@ -505,7 +740,8 @@ class Range:
 
     def add(self, value: Tensor, axis: int, channels: list[int]) -> None:
         """Take in a value, of which `channels` along `axis` count."""
-        lanes = value[(slice(None),) * axis + (channels,)].movedim(axis, 0).flatten(1)
+        lanes = value[(slice(None),) * axis + (channels,)].movedim(axis, 0)
+        lanes = lanes.reshape(len(channels), -1) if lanes.numel() else lanes.new_empty(0)
         wide = lanes.float() if lanes.device.type == "mps" else lanes.double()
         wide = wide.cpu() if lanes.device.type == "mps" else wide
         if not wide.numel():
@@ -558,6 +794,21 @@ def measure(
     return measured
 
 
+def unusual(cuts: Cuts, plan: Map) -> str:
+    """What layers that are cut do not compute as their class does, in words, or ""."""
+    found = []
+    for node in dict.fromkeys((*cuts.inputs, *cuts.outputs, *cuts.norms)):
+        module = plan.at(node)
+        usual = next(kind for kind in type(module).__mro__ if kind in (*LAYERS, *NORMS))
+        if type(module).forward is not usual.forward:
+            found.append(f"module {node.target!r} ({type(module).__name__}) has its own forward")
+        elif module._forward_hooks or module._forward_pre_hooks:
+            found.append(f"module {node.target!r} has hooks")
+    if not found:
+        return ""
+    return f". {', and '.join(found)}, which may use its weights in another way"
+
+
 def rounding(dtype: torch.dtype, largest: float) -> float:
     """The default tolerance: what rounding may do to numbers of that size."""
     eps = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
@@ -590,11 +841,66 @@ def _pads_with_zeros(layer: nn.Module) -> bool:
 
 
 def tensors(output: object) -> list[Tensor]:
-    """Every tensor in an output of tuples, lists and mappings."""
-    if isinstance(output, Tensor):
-        return [output]
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, tuple | list):
-        return [tensor for part in output for tensor in tensors(part)]
-    return []
+    """Every tensor in an output, in one order: in tuples, lists, mappings, dataclasses, objects."""
+    found: list[Tensor] = []
+    _gather(output, found, set())
+    return found
+
+
+_NO_CONTAINERS = (str, bytes, int, float, complex, type, torch.dtype, torch.device, nn.Module)
+
+
+def _gather(part: object, found: list[Tensor], above: set[int]) -> None:
+    """Add the tensors of `part`; `above` are the objects that it is part of."""
+    if isinstance(part, Tensor):
+        found.append(part)
+        return
+    if part is None or isinstance(part, _NO_CONTAINERS) or callable(part) or id(part) in above:
+        return
+    if isinstance(part, Mapping):
+        inside = list(part.values())
+    elif isinstance(part, tuple | list):
+        inside = list(part)
+    else:
+        inside = []
+    seen = set(map(id, inside))
+    inside += [value for value in _attributes(part) if id(value) not in seen]
+    for value in inside:
+        _gather(value, found, above | {id(part)})
+
+
+def _attributes(part: object) -> Iterator[object]:
+    """What an object holds, by its `__dict__` and its slots."""
+    yield from getattr(part, "__dict__", {}).values()
+    for kind in type(part).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot not in ("__dict__", "__weakref__") and hasattr(part, slot):
+                yield getattr(part, slot)
+
+
+def outputs(model: nn.Module, answer: object) -> list[Tensor]:
+    """The tensors of a model's answer, by which it is compared; `SiteError` where there is none."""
+    found = [tensor for tensor in tensors(answer) if tensor.numel()]
+    if not found:
+        raise SiteError(
+            f"{type(model).__name__} answers with a {type(answer).__name__} in which no tensor "
+            "with an entry is found, so that nothing can be compared before and after; let its "
+            "forward return tensors, or a tuple, list, dict or dataclass of them"
+        )
+    return found
+
+
+def largest(t: Tensor) -> float:
+    """The largest finite |t|, 0 where there is none: an infinite one would allow any difference."""
+    size = (t if t.is_floating_point() or t.is_complex() else t.double()).abs()
+    size = size[size.isfinite()]
+    return float(size.max()) if size.numel() else 0.0
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """The largest |a − b| of any entry, infinity where one is no number; the shapes are equal."""
+    if a.is_complex() or b.is_complex():
+        a, b = (torch.view_as_real(t.resolve_conj().to(torch.complex128)) for t in (a, b))
+    gap = torch.where(a == b, 0.0, (a.cpu().double() - b.cpu().double()).abs().to(a.device))
+    return float(gap.nan_to_num(nan=torch.inf).max()) if gap.numel() else 0.0

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mlpinit.progress import printable
 from mlpinit.sites import (
     Batches,
     Cuts,
@@ -27,12 +28,16 @@ from mlpinit.sites import (
     SiteError,
     check_model,
     check_padding,
+    difference,
     find_cuts,
+    largest,
     measure,
+    named_inputs,
+    outputs,
     rounding,
     sites,
-    tensors,
     trace,
+    unusual,
 )
 
 __all__ = ["Removal", "RemovalError", "remove", "sites"]
@@ -62,7 +67,7 @@ class Removal:
     def __str__(self) -> str:
         """One line: units, parameters, difference."""
         n = sum(map(len, self.removed.values()))
-        return (
+        return printable(
             f"{n} unit{'s'[: n != 1]} removed: {self.parameters_before:,} → "
             f"{self.parameters_after:,} parameters, outputs within {self.largest_difference:.1e}"
         )
@@ -89,8 +94,8 @@ def remove(
       after a Linear layer and along the channels after a convolution. A mask (units,) will do
     - `data`: a batch of inputs (a tensor, or a tuple of just the forward's arguments), or an
       iterable of batches that can be walked more than once, such as a list or a DataLoader. Of a
-      batch (x, y) in it as many items are passed on as the forward requires. They are moved to the
-      model's device
+      batch (x, y) in it as many items are passed on as the forward requires; a dict, or that of
+      (dict, targets), goes in by name. They are moved to the model's device
     - `tolerance`: how far an output of the copy may be from the original's, and how far a unit may
       vary on the data and still be called constant. None means rounding: 100 machine epsilons of
       the dtype (at most 0.05), times the largest output if that is above 1
@@ -117,7 +122,7 @@ def remove(
     """
     check_model(model)
     probe = _copy(model).eval()
-    graph = trace(probe)
+    graph = trace(probe, named_inputs(probe, data))
     batches = Batches(data, graph, probe)
     plan = Map(probe, graph, next(iter(batches)))
     wanted = plan.checked(dead)
@@ -134,8 +139,8 @@ def remove(
     check_padding(plan, cuts, measured, tolerance)
     result = _copy(model)
     new_biases = _operate(result, cuts, measured)
-    largest = _verify(probe, result, batches, tolerance, lambda: _blame(plan, cuts, measured))
-    return Removal(result, largest, wanted, _n_parameters(model), _n_parameters(result), new_biases)
+    moved = _verify(probe, result, batches, tolerance, lambda: _blame(plan, cuts, measured))
+    return Removal(result, moved, wanted, _n_parameters(model), _n_parameters(result), new_biases)
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -153,8 +158,7 @@ def _check_constant(
     dead: Mapping[str, list[int]], measured: Measured, tolerance: float | None
 ) -> None:
     for site, range_ in measured.at_sites.items():
-        largest = float(range_.mean.abs().max())
-        allowed = rounding(range_.dtype, largest) if tolerance is None else tolerance
+        allowed = rounding(range_.dtype, largest(range_.mean)) if tolerance is None else tolerance
         live = (~(range_.width <= allowed)).nonzero().flatten().tolist()
         if live:
             k = live[0]
@@ -230,50 +234,54 @@ def _resize(layer: nn.Module, names: tuple[str, ...], size: int) -> None:
 def _verify(
     before: nn.Module,
     after: nn.Module,
-    batches: Iterable[tuple],
+    batches: Batches,
     tolerance: float | None,
     blame: Callable[[], str],
 ) -> float:
     """The largest difference of an output on the data; `RemovalError` above the tolerance."""
     modes = {module: module.training for module in after.modules()}
     after.eval()
-    largest, allowed = 0.0, tolerance if tolerance is not None else 0.0
+    most, allowed = 0.0, tolerance if tolerance is not None else 0.0
     with torch.no_grad():
         for batch in batches:
-            wanted = tensors(before(*_clones(batch)))
+            args, named = batches.arguments(batch)
+            wanted = outputs(before, before(*args, **named))
             try:
-                got = tensors(after(*_clones(batch)))
+                args, named = batches.arguments(batch)
+                answer = after(*args, **named)
             except Exception as error:
                 raise RemovalError(
                     f"without the units the model does not run ({error}). Does its forward name a "
                     "size, as in view(-1, 1024)? flatten(1) does not"
                 ) from error
+            got = outputs(after, answer)
+            if len(got) != len(wanted):
+                raise RemovalError(
+                    f"without the units the model answers with {len(got)} tensors where it had "
+                    f"{len(wanted)}; they cannot be compared"
+                )
             for a, b in zip(wanted, got, strict=True):
-                largest = max(largest, _difference(a, b))
+                most = max(most, _difference(a, b))
                 if tolerance is None:
-                    size = float(a.double().abs().max()) if a.numel() else 0.0
-                    allowed = max(allowed, rounding(a.dtype, size))
+                    allowed = max(allowed, rounding(a.dtype, largest(a)))
     for module, mode in modes.items():
         module.training = mode
-    if not largest <= allowed:
+    if not most <= allowed:
         raise RemovalError(
-            f"without the units an output differs by {largest:.3g}; the tolerance is "
+            f"without the units an output differs by {most:.3g}; the tolerance is "
             f"{allowed:.3g}{blame()}"
         )
-    return largest
+    return most
 
 
 def _blame(plan: Map, cuts: Cuts, measured: Measured) -> str:
-    """Where a followed unit varies most as it enters a layer."""
+    """Where a followed unit varies most as it enters a layer, and what is unusual on the way."""
+    odd = unusual(cuts, plan)
     widths = {n: float(r.width.max()) for n, r in measured.at_inputs.items() if len(r.width)}
     if not widths or not max(widths.values()):
-        return ""
+        return odd
     node = max(widths, key=widths.get)
-    return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}"
-
-
-def _clones(batch: tuple) -> tuple:
-    return tuple(x.clone() for x in batch)
+    return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}{odd}"
 
 
 def _difference(a: Tensor, b: Tensor) -> float:
@@ -282,7 +290,4 @@ def _difference(a: Tensor, b: Tensor) -> float:
             f"without the units an output has shape {tuple(b.shape)} where it was "
             f"{tuple(a.shape)}. Does the forward name a size, as in view(-1, 1024)?"
         )
-    if not a.numel():
-        return 0.0
-    gap = torch.where(a == b, 0.0, (a.cpu().double() - b.cpu().double()).abs().to(a.device))
-    return float(gap.nan_to_num(nan=torch.inf).max())
+    return difference(a, b)

@@ -21,8 +21,9 @@ while the watch is on a bounded buffer of small layers' latest rows.
 
 The modules, bottom up: `kinds` (what an activation function is, and its slope as the floats have
 it), `figures`, `work` and `ring` (running figures per unit), `windows` (deaths and births),
-`verdicts` (the words), `render` and `report`, `layout`, `eyes` and `site` (what is seen, and whose
-it is), `wrapping`, `watching` and `auditing` (what you call).
+`verdicts` (the words), `render` and `report`, `layout`, `formulas` (activations written out),
+`eyes` and `site` (what is seen, and whose it is), `wrapping`, `watching` and `auditing` (what you
+call).
 """
 
 from mlpinit.watch.auditing import audit

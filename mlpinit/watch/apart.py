@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch._C import _len_torch_dispatch_stack
 
 from mlpinit.sites import ACTIVATION_MODULES
 from mlpinit.watch.eyes import Eyes, Sight
 from mlpinit.watch.site import Site
+from mlpinit.watch.wrapping import Forward
 
 __all__ = ["Apart", "plain"]
 
@@ -32,8 +34,11 @@ class Watcher(Protocol):
     calls: dict[str, int]
     sites: dict[str, Site | None]
 
-    def see(self, sight: Sight) -> None:
+    def see(self, sight: Sight) -> str:
         """Count one application of an activation function."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """A site cannot be judged any more."""
 
 
 class Apart:
@@ -42,7 +47,22 @@ class Apart:
     def __init__(self, modules: dict[nn.Module, int | None], eyes: Eyes, watch: Watcher) -> None:
         """`modules`: each with the axis of its units from the end, as `plain` gives them."""
         self.eyes, self.watch, self.channels = eyes, watch, modules
+        self.lists = [
+            (m._modules, list(m._modules.values()))
+            for m in eyes.names.model.modules()
+            if type(m) is nn.Sequential
+        ]
         self.looks = {module: partial(self._look, module, None) for module in modules}
+
+    def still_plain(self) -> bool:
+        """Whether the model consists of the modules that it did."""
+        for modules, before in self.lists:
+            if len(modules) != len(before):
+                return False
+            for now, then in zip(modules.values(), before, strict=True):
+                if now is not then:
+                    return False
+        return True
 
     def run(self, inner: Callable, args: tuple, kwargs: dict) -> Any:
         """inner(*args, **kwargs), the model's forward, with the stand-ins in place."""
@@ -77,7 +97,7 @@ class Apart:
         base = self.eyes.names.of(module, name)
         with torch._C.DisableTorchFunction():
             self.watch.see(Sight(base, name, z, h, inner))
-        site = self.watch.sites[base]
+        site = self.watch.sites.get(base)
         if previous is None and site is not None and site.ring.waiting.shape is not None:
             self.looks[module] = self._quick(module, inner, site, base, name)
         return h
@@ -90,13 +110,24 @@ class Apart:
             return self.looks[module]
         watch, calls = self.watch, self.watch.calls
 
+        attributes, look = module.__dict__, partial(self._look, module, None)
+
         def forward(input: Tensor) -> Tensor:
+            if attributes.get("inplace"):  # now
+                return look(input)
             h = inner(input)
             with torch._C.DisableTorchFunction():
-                if base not in calls and site.quick(input, h, watch.step):
-                    calls[base] = 1
-                else:
+                if base in calls or _len_torch_dispatch_stack():
                     watch.see(Sight(base, name, input, h, inner))
+                    return h
+                try:
+                    if site.quick(input, h, watch.step):
+                        calls[base] = 1
+                        return h
+                except Exception as error:
+                    watch.failed(base, error)
+                    return h
+                watch.see(Sight(base, name, input, h, inner))
             return h
 
         return forward
@@ -130,7 +161,10 @@ def plain(model: nn.Module) -> dict[nn.Module, int | None] | None:
     def walk(module: nn.Module) -> bool:
         nonlocal channel
         kind = type(module)
-        if "forward" in module.__dict__ or module._forward_hooks or module._forward_pre_hooks:
+        own = module.__dict__.get("forward")
+        while isinstance(own, Forward) and module is model:  # ours: it has changed meanwhile
+            own = own.inner if own.own else None
+        if own is not None or module._forward_hooks or module._forward_pre_hooks:
             return False
         if kind is nn.Sequential:
             return all(map(walk, module))

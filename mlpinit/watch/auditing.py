@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
@@ -37,7 +39,8 @@ def audit(
     """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
 
     - `loader`: batches, as a `DataLoader` gives them: a tensor, (inputs, ...) of which the first
-      goes in, or a dict, which goes in by name. A single tensor is a data set of its own
+      goes in, or a dict, which goes in by name. A packed sequence, or anything else, goes in as it
+      is. A single tensor is a data set of its own
     - `call(model, batch)`: how to run the model on a batch where that is not so
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
     - the others: as for `watch`
@@ -47,8 +50,8 @@ def audit(
     is hard-dead if its slope is exactly 0 on every row. For data like it, n rows without a live
     one bound the live rate at about 3/n. Mean |h| is counted too, and so Sokar's dormancy score.
 
-    Raises `ValueError` for an empty data set, `TypeError` for a tuple of inputs and targets, and
-    whatever `watch` raises.
+    Raises `ValueError` for an empty data set, `TypeError` for a tuple of inputs and targets and for
+    batches that the model's forward does not take, and whatever `watch` raises.
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> with torch.no_grad():
@@ -74,12 +77,19 @@ def audit(
             "loader is a tuple of tensors that are unlike: inputs and targets? wanted batches, as "
             "a DataLoader or a list has them, or the tensor of all inputs alone: audit(model, X)"
         )
+    if isinstance(loader, Mapping):
+        raise TypeError(
+            f"loader is {_described(loader)}: one batch? wanted batches, as a DataLoader or a list "
+            "has them: audit(model, [batch]); if the model does not take it by name, with "
+            "call=lambda model, batch: ... too"
+        )
     batches = loader.split(BATCH) if isinstance(loader, Tensor) else loader
+    run = call or _Call(model)
     device = next((p.device for p in chain(model.parameters(), model.buffers())), None)
     bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
-            (call or _call)(model, _moved(batch, device))
+            run(model, _moved(batch, device))
     if not watch.passes:
         raise ValueError("the data set is empty: no batch came, and so nothing was run")
     seen = [site for site in watch.sites.values() if site is not None and not site.meta]
@@ -94,15 +104,88 @@ def _unlike(loader: tuple) -> bool:
     return len(kinds) > 1
 
 
-def _call(model: nn.Module, batch: Any) -> Any:
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    if isinstance(batch, list | tuple):
-        return model(batch[0])
-    return model(batch)
+class _Call:
+    """Runs a model on batches as loaders give them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """The forward is looked at before it is watched."""
+        self.name = type(model).__name__
+        try:
+            self.signature = inspect.signature(model.forward)
+        except (TypeError, ValueError):
+            self.signature = None
+
+    def __call__(self, model: nn.Module, batch: Any) -> Any:
+        """The model's answer, or a `TypeError` that says what came and what to write."""
+        args, named = self._arguments(batch)
+        if self.signature is not None:
+            try:
+                self.signature.bind(*args, **named)
+            except TypeError as error:
+                raise self._error(batch, str(error)) from error
+        try:
+            return model(*args, **named)
+        except (TypeError, AttributeError) as error:
+            if all(isinstance(x, Tensor) for x in (*args, *named.values())):
+                raise
+            raise self._error(batch, str(error).partition("\n")[0]) from error
+
+    def _arguments(self, batch: Any) -> tuple[tuple, dict[str, Any]]:
+        if isinstance(batch, list | tuple) and not isinstance(batch, PackedSequence):
+            if not batch:
+                raise self._error(batch, "there is nothing in it")
+            batch = batch[0]
+        if isinstance(batch, Mapping) and not self._as_one(batch):
+            return (), dict(batch)
+        return (batch,), {}
+
+    def _as_one(self, batch: Mapping) -> bool:
+        """Whether the forward takes one thing, and none of the names in the mapping."""
+        if self.signature is None:
+            return False
+        parameters = self.signature.parameters
+        required = [p for p in parameters.values() if p.default is p.empty]
+        loose = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return len(required) == 1 and not loose and not set(batch) & set(parameters)
+
+    def _error(self, batch: Any, why: str) -> TypeError:
+        return TypeError(
+            f"a batch is {_described(batch)}, and {self.name}.forward{self.signature or ''} does "
+            f"not take it ({why}). Of a tuple or a list the first item goes in, and a dict by "
+            "name; tell how else: audit(model, loader, call=lambda model, batch: model(*batch))"
+        )
+
+
+def _described(value: Any) -> str:
+    """What came, in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)}"
+    kind = type(value).__name__
+    if isinstance(value, Mapping):
+        return f"a {kind} of {', '.join(map(repr, list(value)[:8]))}"
+    if isinstance(value, list | tuple) and not isinstance(value, PackedSequence):
+        return f"a {kind} ({', '.join(map(_described, value[:8]))})"
+    return f"a {kind}"
 
 
 def _moved(batch: Any, device: torch.device | None) -> Any:
     if device is None:
         return batch
+    if isinstance(batch, Tensor | PackedSequence):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        moved = {key: _moved(value, device) for key, value in batch.items()}
+        return moved if type(batch) is dict else _like(batch, moved, device)
+    if not isinstance(batch, nn.Module) and callable(getattr(batch, "to", None)):
+        return batch.to(device)
+    if type(batch) in (list, tuple):
+        return type(batch)(_moved(value, device) for value in batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+def _like(batch: Mapping, moved: dict, device: torch.device) -> Mapping:
+    """A mapping of another class, moved by its own method where it has one."""
+    if callable(getattr(batch, "to", None)):
+        return batch.to(device)
+    same = all(moved[key] is value for key, value in batch.items())
+    return batch if same else moved

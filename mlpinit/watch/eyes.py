@@ -18,13 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from mlpinit.sites import clamp_bounds, is_clamp
+from mlpinit.watch.formulas import Formula, Formulas, arithmetic_functions
 from mlpinit.watch.kinds import (
     Kind,
     Slope,
     applied,
+    clamp_functions,
     custom,
+    formula_kind,
     function_names,
     kind_of,
+    probed,
     recurrent_kind,
 )
 from mlpinit.watch.layout import Layout, deciding_functions, moving_functions
@@ -33,6 +38,7 @@ __all__ = ["Eyes", "Names", "Sight"]
 
 _OURS = object()
 _CALL = nn.Module._call_impl.__code__
+_WEIGHTS = "applied to parameters, not to activations: weights are no units, and it is not judged"
 
 
 @dataclass(slots=True)
@@ -45,7 +51,8 @@ class Sight:
     - `h`: the activations
     - `slope`: the slope function that the user gave, None for autograd; `_OURS` if torch's own
     - `axis`: that of the units; `examples`: the length of the batch axis, or None: axis 0
-    - `note`: what cannot be seen there
+    - `note`: what cannot be seen there; `name`: that of the site where it is known
+    - `feed`: the weight, or the name of the module, of the map before it, or None
     """
 
     base: str
@@ -60,15 +67,45 @@ class Sight:
     examples: int | None = None
     once: bool = False
     note: str = ""
+    name: str = ""
+    feed: object = None
+
+    @property
+    def key(self) -> tuple:
+        """What tells its function from another: the name and all that is not a tensor."""
+        if isinstance(self.call, Formula):
+            return self.activation, self.call.signature
+        args = tuple(a for a in self.args if not isinstance(a, Tensor))
+        named = {k: a for k, a in (self.kwargs or {}).items() if not isinstance(a, Tensor)}
+        return self.activation, args, named, self.slope
+
+    @property
+    def shaped(self) -> bool:
+        """Whether its slope depends on where in the tensor an entry is, as a PReLU's may."""
+        if isinstance(self.call, Formula):
+            return self.call.shaped
+        given = (*self.args, *(self.kwargs or {}).values())
+        return any(isinstance(a, Tensor) and a.numel() > 1 for a in given)
 
     def f(self, z: Tensor) -> Tensor:
         """The function once more; z is left as it is."""
+        if isinstance(self.call, Formula):
+            return self.call(z)
         return applied(self.call, self.args, self.kwargs or {}, z)
+
+    def probes(self) -> Tensor | None:
+        """The function at a few points, (points,), to see whether it changes; None if it cannot."""
+        try:
+            return probed(self.f, self.z.device)
+        except (RuntimeError, TypeError, ValueError):
+            return None
 
     def kind(self) -> Kind:
         """What function it is."""
         if self.z is None:
             return recurrent_kind(self.activation)
+        if isinstance(self.call, Formula):
+            return formula_kind(self.activation, self.f, self.z.device)
         if self.slope is _OURS:
             return kind_of(self.activation, self.call, self.args, self.kwargs or {}, self.z.device)
         return custom(self.activation, self.slope, self.f, self.z.device)
@@ -83,10 +120,15 @@ class Names:
         self.by_module: dict[nn.Module, str] = {}
         self.strangers: set[nn.Module] = set()
         self.bases: dict[tuple[nn.Module, str], str] = {}
-        self._refresh()
+        self.moved: set[str] = set()  # names that another module has now, or none
+        self.refresh()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Look again at what the model consists of."""
+        before = {name: module for module, name in self.by_module.items()}
         self.by_module = {module: name for name, module in self.model.named_modules()}
+        now = {name: module for module, name in self.by_module.items()}
+        self.moved |= {name for name, module in before.items() if now.get(name) is not module}
         self.bases.clear()
 
     def base(self, function: str, frame: FrameType | None) -> str:
@@ -99,8 +141,18 @@ class Names:
             frame = frame.f_back
         return f":{function}"  # called from the model's own forward, itself called by hand
 
+    def caller(self, frame: FrameType | None) -> str:
+        """The name of the module whose forward called what is below `frame`."""
+        while frame is not None:
+            if frame.f_code is _CALL and self._known(frame.f_locals["self"]):
+                return self.by_module[frame.f_locals["self"]]
+            frame = frame.f_back
+        return ""
+
     def of(self, module: nn.Module, function: str) -> str:
         """The name of the site of `function` called by the forward of `module`."""
+        if not self._known(module):
+            return f":{function}"
         base = self.bases.get((module, function))
         if base is None:
             name = self.by_module[module]
@@ -114,7 +166,7 @@ class Names:
         if module in self.by_module:
             return True
         if module not in self.strangers:  # made since, or never registered
-            self._refresh()
+            self.refresh()
             if module in self.by_module:
                 return True
             self.strangers.add(module)
@@ -129,15 +181,31 @@ class Eyes(TorchFunctionMode):
     """
 
     def __init__(
-        self, see: Callable[[Sight], None], names: Names, functions: Mapping[Callable, Slope | None]
+        self,
+        see: Callable[[Sight], str],
+        missed: Callable[[str, str], None],
+        names: Names,
+        functions: Mapping[Callable, Slope | None],
     ) -> None:
-        """Make the table of what to look at."""
+        """Make the table of what to look at. `missed(site, why)` hears what cannot be seen."""
         super().__init__()
         self.functions = functions
-        self.see, self.names, self.layout, self.shut = see, names, Layout(), False
+        self.see, self.missed, self.names = see, missed, names
+        self.layout, self.shut = Layout(), False
+        self.formulas = Formulas(names.model)
+        self.feed: object = None
+        self.labels: dict[str, str] = {}  # site -> its function's name
+        self.counted_as_one: Callable[[str], bool] = lambda name: False
         self.looks: dict[Callable, Callable] = {}
+        for function in arithmetic_functions():
+            self.looks[function] = self._arithmetic
         for function, channel in deciding_functions():
-            self.looks[function] = partial(self._layer, channel)
+            maps = function.__name__.startswith(
+                ("linear", "conv", "matmul", "__matmul", "bilinear")
+            )
+            self.looks[function] = partial(self._layer, channel, maps)
+        for function, name in clamp_functions().items():
+            self.looks[function] = partial(self._clamp, name)
         for function in moving_functions():
             self.looks[function] = self._moved
         for function, name in function_names().items():
@@ -153,32 +221,113 @@ class Eyes(TorchFunctionMode):
     ) -> Any:
         """Called by torch in place of `func`."""
         look = self.looks.get(func)
-        if look is None or self.shut:
+        if self.shut:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if look is None:
+            out = func(*args, **kwargs) if kwargs else func(*args)
+            if args and self._of_weights(args[0]):
+                self.formulas.spread(args, kwargs or {}, out)
+            return out
         return look(func, args, kwargs or {})
 
-    def _layer(self, channel: int, func: Callable, args: tuple, kwargs: dict) -> Any:
+    def _of_weights(self, first: object) -> bool:
+        if type(first) in (tuple, list) and first:
+            first = first[0]
+        return type(first) is nn.Parameter or id(first) in self.formulas.weights
+
+    def begin(self, args: tuple, kwargs: dict) -> None:
+        """A forward pass on these arguments begins."""
+        self.layout.clear()
+        self.feed = None
+        self.formulas.begin(args, kwargs)
+
+    def end(self) -> None:
+        """The forward pass is over: say which of its formulas cannot be told apart, and forget."""
+        for part, formulas in self.formulas.maximal.items():
+            if len(formulas) > 1 and not self.counted_as_one(part):
+                why = "it is part of several formulas, none of which is the way of a unit alone"
+                for name in {part, *(f.parts[-1] for f in formulas)}:
+                    self.missed(name, why)
+        self.formulas.end()
+        self.feed = None
+
+    def _layer(self, channel: int, maps: bool, func: Callable, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
-        if isinstance(out, Tensor):
-            self.layout.note(out, channel)
+        if not isinstance(out, Tensor):
+            return out
+        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
+            return out
+        if maps:
+            self._feed(func, args, kwargs)
+        self.layout.note(out, channel)
         return out
+
+    def _feed(self, func: Callable, args: tuple, kwargs: dict) -> None:
+        given = (*args[:2], *kwargs.values()) if kwargs else args[:2]
+        for value in given:
+            if type(value) is nn.Parameter:
+                self.feed = value
+                return
+        if "matmul" not in func.__name__:  # a weight that is computed anew each time
+            self.feed = self.names.caller(sys._getframe(2))
 
     def _moved(self, func: Callable, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
+        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
+            return out
         self.layout.follow(func, args, kwargs, out)
         return out
+
+    def _arithmetic(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        out, formula, z = self.formulas.arithmetic(func, args, kwargs)
+        if formula is not None:
+            self._formula(formula, z, out)
+        return out
+
+    def _formula(self, formula: Formula, z: Tensor | None, h: Tensor) -> None:
+        """Activations are parts of a formula that gave h: it is the activation, and not they."""
+        *parts, name = formula.parts
+        why = formula.why or ("" if z is not None else "what it is applied to is no longer there")
+        for part in parts:
+            self.missed(part, "")
+        if why:
+            self.missed(name, f"it is part of a formula whose slope cannot be told: {why}")
+            return
+        activation = f"{self.labels.get(name, 'activation')} formula"
+        with torch._C.DisableTorchFunction():
+            self.see(Sight(name, activation, z, h, formula, name=name))
+
+    def _clamp(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
+        bounds = clamp_bounds(args[1:], kwargs)
+        if is_clamp(name, bounds) and "out" not in kwargs and args:
+            return self._activation(name, _in_place(func), func, args, kwargs)
+        return self._arithmetic(func, args, kwargs)
 
     def _activation(
         self, name: str, in_place: bool, func: Callable, args: tuple, kwargs: dict,
         slope: Slope | object | None = _OURS,
     ) -> Any:  # fmt: skip
         z, rest, others = _split(args, kwargs)
+        if not isinstance(z, Tensor):
+            return func(*args, **kwargs)
+        formulas = self.formulas
+        if self._of_weights(z) and formulas.is_weight(z):
+            h = func(*args, **kwargs)
+            formulas.spread(args, kwargs, h)
+            base = self.names.base(name, sys._getframe(1))
+            self.missed(base, _WEIGHTS)
+            return h
+        made = formulas.take(z, func, rest, others)
+        given = z
         if in_place or kwargs.get("inplace") or "out" in kwargs or any(a is True for a in rest):
             z = z.detach().clone()
         h = func(*args, **kwargs)
         base = self.names.base(name, sys._getframe(1))
         with torch._C.DisableTorchFunction():
-            self.see(Sight(base, name, z, h, func, rest, others, slope))
+            site = self.see(Sight(base, name, z, h, func, rest, others, slope, feed=self.feed))
+        if site and isinstance(h, Tensor):
+            self.labels[site] = name
+            formulas.applied(site, given, h, made)
         return h
 
     def module(
@@ -190,14 +339,19 @@ class Eyes(TorchFunctionMode):
             return inner(*args, **kwargs)
         z = z.detach().clone()
         name = type(module).__name__.lower()
+        formulas, given = self.formulas, args[0] if args else None
+        made = formulas.take(given, inner, rest, others) if isinstance(given, Tensor) else None
         self.shut = True
         try:
             h = inner(*args, **kwargs)
             base = self.names.of(module, name)
             with torch._C.DisableTorchFunction():
-                self.see(Sight(base, name, z, h, inner, rest, others, slope))
+                site = self.see(Sight(base, name, z, h, inner, rest, others, slope, feed=self.feed))
         finally:
             self.shut = False
+        if site and made is not None and isinstance(h, Tensor):
+            self.labels[site] = name
+            formulas.applied(site, given, h, made)
         return h
 
     def _recurrent(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:

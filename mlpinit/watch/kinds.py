@@ -30,9 +30,12 @@ __all__ = [
     "Slope",
     "applied",
     "by_autograd",
+    "clamp_functions",
     "custom",
+    "formula_kind",
     "function_names",
     "kind_of",
+    "probed",
     "recurrent_kind",
 ]
 
@@ -99,6 +102,17 @@ def function_names() -> dict[Callable, str]:
     return found
 
 
+def clamp_functions() -> dict[Callable, str]:
+    """The functions and methods that are a ReLU if they are given 0 as the least value."""
+    found: dict[Callable, str] = {}
+    for name in ("clamp", "clip", "clamp_min"):
+        for place in (torch, Tensor):
+            for spelling in (name, f"{name}_"):
+                if callable(function := getattr(place, spelling, None)):
+                    found[function] = name
+    return found
+
+
 def kind_of(
     name: str, call: Call, args: Sequence, kwargs: Mapping[str, Any], device: torch.device
 ) -> Kind:
@@ -122,9 +136,21 @@ def kind_of(
 
 def custom(name: str, slope: Slope | None, f: Call, device: torch.device) -> Kind:
     """The kind of a function f that the user named, with its slope function or None: autograd."""
-    given = _by_autograd_alone if slope is None else lambda z, h, f, out: slope(z).abs()
+
+    def told(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
+        with _own_graph():
+            return slope(z).abs()
+
+    given = _by_autograd_alone if slope is None else told
     with _same_random_numbers(device):
         return replace(_measured(name, given, f, device), pure=False)
+
+
+def formula_kind(name: str, f: Call, device: torch.device) -> Kind:
+    """The kind of an activation written out; of one whose slope has no bound, 1 stands for it."""
+    with _same_random_numbers(device):
+        kind = _measured(name, by_autograd, f, device, bounded=False)
+    return replace(kind, pure=False)
 
 
 def recurrent_kind(name: str) -> Kind:
@@ -141,10 +167,18 @@ def recurrent_kind(name: str) -> Kind:
 
 def by_autograd(z: Tensor, h: Tensor, f: Call, out: Tensor | None = None) -> Tensor:
     """|f'(z)| by running f once more, for any f that acts on every entry alone."""
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _own_graph():
         x = z.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(f(x), x, torch.ones_like(x))
+        y = f(x)
+        if not y.requires_grad:  # a step
+            return torch.zeros_like(z)
+        (slope,) = torch.autograd.grad(y, x, torch.ones_like(y), materialize_grads=True)
     return slope.abs_()
+
+
+def _own_graph() -> AbstractContextManager:
+    """What the model's own graph does with what it saves, as checkpointing, is not for ours."""
+    return torch.autograd.graph.saved_tensors_hooks(Tensor.detach, lambda t: t)
 
 
 def _by_autograd_alone(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
@@ -164,12 +198,16 @@ def applied(call: Call, args: Sequence, kwargs: Mapping[str, Any], z: Tensor) ->
     return call(z.clone(), *args, **kwargs)
 
 
-def _measured(name: str, slope: Callable, f: Call, device: torch.device) -> Kind:
+def _measured(
+    name: str, slope: Callable, f: Call, device: torch.device, *, bounded: bool = True
+) -> Kind:
     """A kind whose largest slope and tails are read off a grid."""
     try:
         steepest, left, right, near, floor = _shape(slope, f, device)
     except (RuntimeError, TypeError, ValueError):  # takes no plain vector: its tails are unknown
         return Kind(name, slope, left=False, right=False)
+    if not bounded and max(left, right) > 2 * steepest:
+        steepest = 1.0
     known = activations.ACTIVATIONS.get(name)
     if known is not None and math.isclose(known.max_slope, steepest, rel_tol=1e-4):
         steepest = known.max_slope
@@ -188,6 +226,13 @@ def _shape(slope: Callable, f: Call, device: torch.device) -> tuple[float, ...]:
     with torch.no_grad():
         largest = (slope(z, f(z), f, None).abs().amax().item() for z in (grid, -far, far, near))
         return *largest, f(-far).abs().amax().item()
+
+
+def probed(f: Call, device: torch.device) -> Tensor:
+    """f at a few points, (points,) float64, with the random numbers left as they were."""
+    on = {"device": "cpu" if device.type == "meta" else device, "dtype": torch.float64}
+    with torch.inference_mode(False), torch.no_grad(), _same_random_numbers(device):
+        return f(torch.tensor([-8.0, -2.0, -0.5, 0.5, 2.0, 8.0], **on)).detach()
 
 
 @cache
@@ -234,6 +279,10 @@ def _backward(name: str, *names: str, **fixed: Any) -> Callable:
     return slope
 
 
+def _clamp(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
+    return z >= 0  # unlike a ReLU's it is 1 at 0
+
+
 def _rrelu(z: Tensor, h: Tensor, f: Call, out: Tensor | None) -> Tensor:
     return torch.where(z < 0, h / z, 1.0).abs_()  # the slope that was drawn
 
@@ -248,6 +297,7 @@ _PLAIN = {
     ),
 }
 _SLOPES = {
+    **dict.fromkeys(("clamp", "clip", "clamp_min"), _clamp),
     "gelu": _backward("gelu", approximate="none"),
     "hardtanh": _backward("hardtanh", "min_val", "max_val", min_val=-1.0, max_val=1.0),
     "leaky_relu": _backward(

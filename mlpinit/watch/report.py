@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
+from mlpinit.progress import printable
 from mlpinit.watch import render
 from mlpinit.watch.figures import Figures
 from mlpinit.watch.verdicts import DEAD, VERDICTS, evidence
@@ -68,11 +70,11 @@ class SiteReport:
         return evidence(self.recent, self.max_slope, verdict, units, since=since)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in plain lists and numbers, as JSON has them."""
+        """All of it in plain lists and numbers, as JSON has them: what is no number is None."""
         return {
             "activation": self.activation,
             "units": self.units,
-            "max_slope": self.max_slope,
+            "max_slope": _listed(self.max_slope),
             "counts": self.counts(),
             "verdicts": list(self.verdicts),
             "recent": _plain(self.recent),
@@ -159,7 +161,7 @@ class Report:
 
     def __str__(self) -> str:
         """A summary, a line a site, and the worst units with their evidence; 80 columns."""
-        return render.text(self)
+        return printable(render.text(self))
 
     __repr__ = __str__
 
@@ -168,7 +170,12 @@ class Report:
 
 
 def _listed(value: Any) -> Any:
-    return value.tolist() if isinstance(value, Tensor) else value
+    """Lists for tensors, and None for infinities and NaN, which JSON does not have."""
+    if isinstance(value, Tensor):
+        return _listed(value.tolist())
+    if isinstance(value, list):
+        return [_listed(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

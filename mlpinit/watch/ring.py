@@ -108,6 +108,7 @@ class Ring:
         z: Tensor,
         h: Tensor,
         f: Callable,
+        slopes: Tensor | None = None,
         *,
         examples: int,
         step: int,
@@ -115,6 +116,7 @@ class Ring:
     ) -> None:
         """Count one forward pass. z, h: (rows, units) or (N, units, positions), detached.
 
+        `slopes`, of their shape, are those of a function that is not the same for all entries.
         `flush` is called where the ring has to be emptied.
         """
         if self.fresh:
@@ -124,6 +126,11 @@ class Ring:
             self.refer(mean, variance)
             self.fresh = False
         self.flush = flush
+        if slopes is not None:
+            for zs, hs, slope in pieces(z, h, slopes):
+                self.piece(zs, hs, f, examples, step, step, told=slope)
+                examples = 0
+            return
         if not self.planes:
             waiting = self.waiting
             if waiting.fits(z, h) or waiting.prepare(self, z, h):
@@ -137,12 +144,13 @@ class Ring:
             examples = 0  # counted with the first piece
 
     def piece(
-        self, z: Tensor, h: Tensor, f: Callable, examples: int, first: int, last: int
-    ) -> None:
-        """Count one piece, of the forward passes `first` to `last`."""
+        self, z: Tensor, h: Tensor, f: Callable, examples: int, first: int, last: int,
+        *, told: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Count one piece, of the forward passes `first` to `last`; `told` are known slopes."""
         if self.filled == self.length:
             self.flush()
-        self._pass(self.plans.get(h.shape) or self._plan(h), z, h, f)
+        self._pass(self.plans.get(h.shape) or self._plan(h), z, h, f, told)
         if not self.filled:
             self.first = first
         self.last = last
@@ -150,14 +158,14 @@ class Ring:
         self.n += h.numel() // self.units
         self.examples += examples
 
-    def _pass(self, plan: Plan, z: Tensor, h: Tensor, f: Callable) -> None:
+    def _pass(self, plan: Plan, z: Tensor, h: Tensor, f: Callable, told: Tensor | None) -> None:
         """The sums and extremes of one piece, into a row of the ring."""
         extreme = plan.extreme
         features, but_first, rows, (sums, first, others, tops) = plan.room(self)
         wide = h if h.dtype is self.dtype else h.to(self.dtype)
         deviation = torch.sub(wide, plan.centre, out=rows[0]) if self.centred else wide
         torch.mul(deviation, deviation, out=rows[1])
-        row, top = self._slopes(plan, z, h, f, rows, tops)
+        row, top = self._slopes(plan, z, h, f, rows, tops, told)
         if self.counts_zero:
             torch.eq(h, 0, out=rows[row])
         if self.counts_size:
@@ -189,6 +197,7 @@ class Ring:
         f: Callable,
         rows: Sequence[Tensor],
         tops: Sequence[Tensor],
+        told: Tensor | None,
     ) -> tuple[int, int]:
         """What is told of slopes: how many rows and extremes are then taken."""
         kind = self.kind
@@ -205,7 +214,8 @@ class Ring:
             if self.counts_sloped:
                 torch.lt(square, 1, out=rows[3])
         else:
-            slope = kind.slope(z, h, f, rows[-1])  # the last row is room for it, and not summed
+            # The last row is room for it, and not summed.
+            slope = kind.slope(z, h, f, rows[-1]) if told is None else told
             slope = slope if slope.dtype is self.dtype else slope.to(self.dtype)
             torch.lt(slope, self.cut, out=rows[2])
             plan.extreme(torch.amax, slope, tops[0])
@@ -219,6 +229,13 @@ class Ring:
         with torch.inference_mode(False):
             self.plans[h.shape] = plan = Plan(self, h)
         return plan
+
+    def become(self, kind: Kind) -> None:
+        """Judge by this kind from now on: of the same figures, with other settings."""
+        self.waiting.settle(self)
+        self.waiting.shape = None
+        self.kind, self.cut = kind, SLOPE_CUT * kind.max_slope
+        self.square_cut = _beyond(self.cut, self.dtype)
 
     def refer(self, mean: Tensor, variance: Tensor) -> None:
         """Count deviations from a recent mean (units,), or from 0 where that does, from now on.

@@ -22,6 +22,8 @@ def cannot(sight: Sight) -> str:
         return "its activations are no floating-point numbers"
     if h.is_nested or h.layout != torch.strided:
         return "its activations are a nested or a sparse tensor"
+    if not h.ndim:
+        return "it is applied to a single number: there is no axis of units"
     if sight.z is not None and sight.z.shape != h.shape:
         return f"it makes {tuple(h.shape)} of {tuple(sight.z.shape)}: not one number of each"
     return ""
@@ -53,6 +55,7 @@ class Site:
         self.from_end = h.ndim - axis
         self.planes = self.from_end > 1
         self.meta = h.device.type == "meta"
+        self.key, self.settings, self.probes = sight.key, 0, None
         with torch.inference_mode(False):
             self.kind = sight.kind()
             self.ring = Ring(
@@ -75,6 +78,36 @@ class Site:
         """Whether no row has been seen."""
         return self.ring.fresh
 
+    def takes(self, sight: Sight) -> bool:
+        """Whether its function is the same, or the same with other settings, which are taken over.
+
+        Rows that were counted keep the slopes that they had.
+        """
+        kind = sight.kind()
+        if kind is self.kind:  # written in another way
+            self.key = sight.key
+            return True
+        like = ("name", "steps", "squares", "from_h", "valley", "signed", "pure")
+        if any(getattr(kind, name) != getattr(self.kind, name) for name in like):
+            return False
+        if (kind.slope is None, kind.f is None) != (self.kind.slope is None, self.kind.f is None):
+            return False
+        self.ring.become(kind)
+        self.settings += 1
+        self.kind, self.key = kind, sight.key
+        return True
+
+    def _learns(self, sight: Sight) -> bool:
+        """Whether an impure function has changed by more than 1% since it was last measured."""
+        if self.kind.pure or sight.shaped or not (self.kind.left or self.kind.right):
+            return False
+        now = sight.probes()
+        before, self.probes = self.probes, now if self.probes is None else self.probes
+        if now is None or before is None or torch.allclose(now, before, rtol=0.01, atol=1e-3):
+            return False
+        self.probes = now
+        return True
+
     def look(self, sight: Sight, step: int, *, again: bool = False) -> None:
         """Count one application. Activations of another width than the first are passed over.
 
@@ -91,11 +124,16 @@ class Site:
         counted = self.counted if again else 0
         self.counted = max(examples, counted)
         ring = self.ring
+        if not self.kind.pure and self._learns(sight):
+            self.takes(sight)
+        slopes = None
+        if sight.shaped and sight.z is not None and self.kind.slope is not None:
+            slopes = self._flat(self.kind.slope(sight.z.detach(), h.detach(), sight.f, None))
         h = self._flat(h.detach())
         z = h if sight.z is None else self._flat(sight.z.detach())
         windows = self.windows
         more = self.counted - counted
-        ring.add(z, h, sight.f, examples=more, step=step, flush=windows.flush)
+        ring.add(z, h, sight.f, slopes, examples=more, step=step, flush=windows.flush)
         windows.advance()
 
     def _examples(self, h: Tensor) -> int:
@@ -130,8 +168,8 @@ class Site:
         self.windows.finish()
         self.ring.rest()
 
-    def report(self, *, enough: int, data_set: bool) -> SiteReport:
-        """What is known of it so far."""
+    def report(self, name: str, *, enough: int, data_set: bool) -> SiteReport:
+        """What is known of it so far, under that name."""
         windows, ring, kind = self.windows, self.ring, self.kind
         windows.finish()
         whole = ring.figures(windows.everything())
@@ -139,6 +177,11 @@ class Site:
         notes = [self.note] if self.note else []
         if self.skipped:
             notes.append(f"{self.skipped:,} applications had another width than {ring.units}")
+        if self.settings:
+            notes.append(
+                f"its function changed {self.settings:,} times; each row was judged by that of its "
+                "step, and the verdicts are by the last"
+            )
         changes = {}
         if not data_set:
             names = ("births", "deaths", "revivals")
@@ -146,7 +189,7 @@ class Site:
             changes["history"] = windows.history()
             changes["since"] = windows.since.cpu().clone() if windows.events else None
         return SiteReport(
-            name=self.name,
+            name=name,
             activation=kind.name,
             units=ring.units,
             max_slope=kind.max_slope,

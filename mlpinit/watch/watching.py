@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _disable_current_modes
 
 from mlpinit.watch.apart import Apart, plain
 from mlpinit.watch.eyes import Eyes, Names, Sight
@@ -82,12 +84,18 @@ def watch(
     rests on the examples.
 
     What is watched: every torch function and method that is an activation, in any module's
-    forward, in place or not; plain RNNs and RNN cells by h (of several layers the last). What is
-    not: an LSTM's or GRU's gates (h is shown, without a verdict), `torch.clamp`, `torch.where` and
-    formulas written out, activations inside scripted modules, attention's softmax, and whatever
-    runs outside model(x). A unit is told by the last axis, or axis 1 after a convolution, and
-    followed through a transpose; after a reshape it may need `axes`, and the report says where it
-    might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
+    forward, in place or not, and `clamp(min=0)`; plain RNNs and RNN cells by h (of several layers
+    the last). Where an activation is part of a formula in one value, as x·σ(x), the formula is
+    judged, under the name of its last part; one that cannot be told is a note. What is not
+    watched: an LSTM's or GRU's gates (h is shown, without a verdict), other clamps, `torch.where`
+    and formulas without an activation function, activations inside scripted modules, attention's
+    softmax, functions applied to parameters, and whatever runs outside model(x). A function that
+    changes while it is watched is judged as it is at each step, and where layers come and go a
+    shared activation's sites are told by the layer before them: "act@layers.2". Nothing that goes
+    wrong here reaches the model's forward: it becomes a note.
+
+    A unit is told by the last axis, or axis 1 after a convolution, and followed through a
+    transpose; after a reshape it may need `axes`, and the report says where it might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
     so that a watched forward pass in evaluation mode takes the plain ones: equal to rounding, not
     bit for bit. Everything else is computed as ever, bit for bit.
 
@@ -169,10 +177,18 @@ class Watch:
         self._scratch = Scratch()
         functions, self._slopes = _own(activations or {})
         self._names = Names(model, (*NAMED_MODULES, *self._slopes))
-        self._eyes = Eyes(self.see, self._names, functions)
+        self._eyes = Eyes(self.see, self.missed, self._names, functions)
+        self._eyes.counted_as_one = lambda name: _matches(name, self.together)
         self.calls: Counter[str] = Counter()  # in the present forward pass
         self._most_calls: Counter[str] = Counter()
         self._unseen: dict[str, str] = {}
+        self._changed: dict[str, str] = {}
+        self._met: set[str] = set()  # sites met and left out
+        self._formulas: set[str] = set()  # sites that are formulas written out
+        self._fed: dict[str, dict[tuple[str, int], str]] = {}  # base -> (layer, its use) -> site
+        self._uses: Counter[tuple[str, str]] = Counter()  # in the present forward pass
+        self._mixed: set[str] = set()  # bases whose calls are not the same layers' in every pass
+        self._layers: dict[int, str] = {}
         self._blind: Counter[str] = Counter()
         self._wrapped: list[Forward] = []
         self._apart: Apart | None = None
@@ -187,13 +203,24 @@ class Watch:
         self._used, self._thread = True, get_ident()
         modules = None if self._eyes.functions else plain(self.model)
         self._apart = None if modules is None else Apart(modules, self._eyes, self)
-        for module in self.model.modules():
-            if type(module) in self._slopes:
-                see = functools.partial(self._module, module, self._slopes[type(module)])
-                self._wrapped.append(Forward.put(module, see))
+        self._wrap_named()
         handle = self._gate.handle(self.model, self._but, self._forward)
         self._wrapped.append(Forward.put(self.model, handle))
         return self
+
+    def _wrap_named(self) -> None:
+        """Stand in for the activation modules that the user named, those added since too."""
+        known = {forward.module for forward in self._wrapped}
+        for module in self.model.modules():
+            if type(module) in self._slopes and module not in known:
+                see = functools.partial(self._module, module, self._slopes[type(module)])
+                self._wrapped.append(Forward.put(module, see))
+
+    def _look_anew(self) -> None:
+        """The model has other modules than before."""
+        self._names.refresh()
+        modules = plain(self.model)
+        self._apart = None if modules is None else Apart(modules, self._eyes, self)
 
     def __exit__(self, *exception: object) -> None:
         """Leave every module as it was."""
@@ -223,12 +250,17 @@ class Watch:
         sites = {name: site for name, site in self.sites.items() if site is not None}
         if not sites:
             raise RuntimeError(self._nothing())
+        names = self._told_names()
         told = {
-            name: site.report(enough=self.enough, data_set=self.data_set)
+            names.get(name, name): site.report(
+                names.get(name, name), enough=self.enough, data_set=self.data_set
+            )
             for name, site in sites.items()
             if not site.meta and not site.empty
         }
-        notes = [f"{name}: {why}" for name, why in self._unseen.items()]
+        notes = [
+            f"{name}: {why}" for told in (self._unseen, self._changed) for name, why in told.items()
+        ]
         for name, site in sites.items():
             if site.meta:
                 notes.append(f"{name}: on the meta device, which has no numbers")
@@ -244,6 +276,14 @@ class Watch:
             data_set=self.data_set,
             notes=(*notes, *self._notes()),
         )
+
+    def _told_names(self) -> dict[str, str]:
+        """The names in the report of sites that are told by their layers."""
+        names = {}
+        for base in self._mixed:
+            for (layer, nth), name in self._fed[base].items():
+                names[name] = f"{base}@{layer}" + (f"#{nth}" if nth > 1 else "")
+        return names
 
     def _nothing(self) -> str:
         name = type(self.model).__name__
@@ -275,13 +315,18 @@ class Watch:
             )
         for why, passes in self._blind.items():
             yield f"{passes:,} forward passes could not be looked at: {why}"
+        for base in sorted(self._mixed):
+            yield (
+                f"{base} follows other layers in some forward passes than in others: its sites are "
+                "told by the layer before them, as in site@layer"
+            )
         for name, most in self._most_calls.items():
             if most > MANY_CALLS and not _matches(name, self.together):
                 yield (
                     f"{name} is applied {most} times in a forward pass, each time a site of its "
                     f"own; together=[{name!r}] counts them as one"
                 )
-        seen = set(self.calls) | set(self._most_calls) | set(self.sites)
+        seen = set(self.calls) | set(self._most_calls) | set(self.sites) | self._met
         for name, module in self.model.named_modules():
             if not name:  # the model itself was reached
                 continue
@@ -310,13 +355,19 @@ class Watch:
                 return inner(*args, **kwargs)
             self.watched += 1
             self.calls.clear()
+            self._uses.clear()
+            self._eyes.begin(args, kwargs)
+            if self._slopes:
+                self._wrap_named()
+            if self._apart is not None and not self._apart.still_plain():
+                self._look_anew()
             if self._apart is not None:
                 return self._apart.run(inner, args, kwargs)
-            self._eyes.layout.clear()
             with self._eyes:
                 return inner(*args, **kwargs)
         finally:
             self._inside = False
+            self._eyes.end()
             self._gate.let_by(self.every - 1)
 
     def _module(
@@ -326,20 +377,111 @@ class Watch:
             return inner(*args, **kwargs)
         return self._eyes.module(module, slope, inner, args, kwargs)
 
-    def see(self, sight: Sight) -> None:
-        """Count one application of an activation function."""
+    def see(self, sight: Sight) -> str:
+        """Count one application of an activation function. The name of its site.
+
+        Whatever goes wrong here is ours, and becomes a note: the model's forward goes on.
+        """
+        name = sight.name
+        try:
+            name = name or self._name(sight)
+            if name in self._formulas and not sight.name:  # a part: its formula comes later
+                return name
+            if torch._C._functorch.peek_interpreter_stack() is not None:
+                self._unseen[name] = "a transform of torch.func inside the model hides it"
+            elif torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
+                with _disable_current_modes(), forward_ad._set_fwd_grad_enabled(False):
+                    self._count(name, sight)
+            else:
+                self._count(name, sight)
+        except Exception as error:
+            self.failed(name or sight.base, error)
+        return name
+
+    def failed(self, name: str, error: Exception) -> None:
+        """A site cannot be judged any more."""
+        first = str(error).strip().partition("\n")[0]
+        self.missed(name, f"it could not be judged ({type(error).__name__}: {first})")
+
+    def missed(self, name: str, why: str) -> None:
+        """A site is left out, and why, or "" if that needs no saying."""
+        self.sites[name] = None
+        self._met.add(name)
+        if why and not _matches(name, self.ignore):
+            self._unseen[name] = why
+
+    def _name(self, sight: Sight) -> str:
+        """The name of the site: by the order of calls, or by what feeds them where that varies."""
         base = sight.base
+        if self._names.moved:
+            self._forget_moved()
         self.calls[base] = count = self.calls[base] + 1
-        if count > self._most_calls[base] and not sight.once:
-            self._most_calls[base] = count
-        name = base
-        if count > 1 and not sight.once and not _matches(base, self.together):
-            name = f"{base}#{count}"
+        if sight.once or _matches(base, self.together):
+            return base
+        self._most_calls[base] = max(self._most_calls[base], count)
+        name = base if count == 1 else f"{base}#{count}"
+        if sight.feed is None:
+            return name
+        layer = sight.feed if isinstance(sight.feed, str) else self._layer_of(sight.feed)
+        self._uses[base, layer] = nth = self._uses[base, layer] + 1
+        fed = self._fed.setdefault(base, {})
+        known = fed.get((layer, nth))
+        if known is None:
+            if name in fed.values():  # another layer fed it in an earlier pass
+                self._mixed.add(base)
+                taken = set(fed.values())
+                numbers = (f"{base}#{n}" for n in range(2, len(fed) + 3))
+                name = next(n for n in numbers if n not in taken)
+            fed[layer, nth] = known = name
+        elif known != name:
+            self._mixed.add(base)
+        return known
+
+    def _layer_of(self, weight: nn.Parameter) -> str:
+        """The name of the layer that has a weight, or of a weight of another name."""
+        if id(weight) not in self._layers:
+            self._layers = {}
+            for name, parameter in self.model.named_parameters():
+                layer, _, last = name.rpartition(".")
+                self._layers[id(parameter)] = layer if last == "weight" else name
+            self._layers.setdefault(id(weight), "")
+        return self._layers[id(weight)]
+
+    def _forget_moved(self) -> None:
+        """Sites that are now another module's begin anew."""
+        moved, self._names.moved = self._names.moved, set()
+        now = set(self._names.by_module.values())
+        for name in [*self.sites]:
+            base = name.partition("#")[0]
+            if base.partition(":")[0] in moved & now:
+                self._begin_anew(name, "another module has its place")
+                self._fed.pop(base, None)
+
+    def _begin_anew(self, name: str, why: str) -> None:
+        site = self.sites.pop(name, None)
+        self._formulas.discard(name)
+        if site is not None and not site.meta:
+            self._changed[name] = f"{why} since forward pass {self.step:,}: its figures begin there"
+
+    def _count(self, name: str, sight: Sight) -> None:
+        site = self.sites.get(name)
+        if sight.name and name not in self._formulas:  # it was taken for its last part
+            self._formulas.add(name)
+            if site is not None:
+                del self.sites[name]
+        elif sight.name and site is not None and self._eyes.formulas.is_inner(name, site.key[1]):
+            del self.sites[name]  # it was taken for a part of what it is
+        elif site is not None and sight.key != site.key and not site.takes(sight):
+            applied = f"it applies {sight.activation} where it applied {site.kind.name}"
+            self._begin_anew(name, applied)
+            if sight.name:
+                self._formulas.add(name)
         if name not in self.sites:
             self.sites[name] = self._new(name, sight)
         site = self.sites[name]
         if site is not None:
-            site.look(sight, self.step, again=count > 1 and name == base)
+            again = self.calls[sight.base] > 1 and name == sight.base
+            site.look(sight, self.step, again=again)
 
     def _new(self, name: str, sight: Sight) -> Site | None:
         if _matches(name, self.ignore):

@@ -199,16 +199,21 @@ class Plan:
         return sum(t.nbytes for t in held)
 
 
-def pieces(z: Tensor, h: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """z and h in pieces of about `PIECE` entries a thread, in the shapes that `Plan` works on."""
+def pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors of one shape, as z and h, in pieces of about `PIECE` entries a thread.
+
+    They come in the shapes that `Plan` works on.
+    """
     entries = PIECE * torch.get_num_threads()
+    h = tensors[0]
     if h.ndim == 3 and h.size(0) >= FOLD and h[0].numel() * FOLD <= entries:
-        z, h = z.flatten(1), h.flatten(1)
+        tensors = tuple(t.flatten(1) for t in tensors)
+        h = tensors[0]
     one = h[0].numel()
     if h.ndim == 3 and one > entries:  # large images: some positions of one at a time
         positions = max(1, entries // h.size(1))
-        for zs, hs in zip(z.split(1), h.split(1), strict=True):
-            yield from zip(zs.split(positions, 2), hs.split(positions, 2), strict=True)
+        for singles in zip(*(t.split(1) for t in tensors), strict=True):
+            yield from zip(*(t.split(positions, 2) for t in singles), strict=True)
     else:
         size = max(1, entries // one)
-        yield from zip(z.split(size), h.split(size), strict=True)
+        yield from zip(*(t.split(size) for t in tensors), strict=True)

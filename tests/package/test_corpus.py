@@ -515,3 +515,20 @@ def test_a_mean_over_distinct_contexts_weighted_by_counts_is_the_mean_over_all()
     weighted = (table[found.X].prod(1) * found.counts).sum() / found.counts.sum()
     assert weighted.item() == pytest.approx(table[examples.X].prod(1).mean().item(), rel=1e-12)
     assert len(found) < len(examples) / 5
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [
+        ("\ufeff", "U\\+FEFF ZERO WIDTH NO-BREAK SPACE"),
+        ("\u2060", "U\\+2060 WORD JOINER"),
+        ("\u202e", "U\\+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("\u00ad", "U\\+00AD SOFT HYPHEN"),
+    ],
+)
+def test_letters_that_nobody_sees_are_refused_by_their_names(
+    tmp_path: Path, letter: str, name: str
+) -> None:
+    path = write(tmp_path, f"\ufeffzoë\nma{letter}x\nbo\n".encode())
+    with pytest.raises(corpus.CorpusError, match=f"line 2: .*contains {name}.*delete it"):
+        corpus.load(path)

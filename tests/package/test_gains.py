@@ -3,8 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from mlpinit import gains, init, mlp
 from mlpinit.activations import ACTIVATIONS
@@ -356,3 +358,28 @@ def test_standard_deviations_are_not_negative(bad):
 
 def test_the_public_names():
     assert set(gains.__all__) <= set(dir(gains))
+
+
+HALF = torch.tensor([0.5])
+
+
+def prelu(z):
+    return F.prelu(z, HALF)
+
+
+MODULES = {
+    "in place": (nn.LeakyReLU(0.2, inplace=True), 0.2),
+    "a method in place": (torch.Tensor.relu_, 0.0),
+    "a parameter": (nn.PReLU(init=-0.5), -0.5),
+    "float32 inside": (prelu, 0.5),
+}
+
+
+@pytest.mark.parametrize(("f", "left"), MODULES.values(), ids=MODULES)
+def test_activations_in_place_and_with_parameters(f, left):
+    want = math.sqrt(2 / (1 + left**2))
+    assert gains.forward_gain(f) == pytest.approx(want, rel=1e-6)
+    assert gains.backward_gain(f) == pytest.approx(want, rel=1e-6)
+    if f is not prelu:
+        assert gains.critical_gain(f) == pytest.approx(want)
+    assert not isinstance(f, nn.Module) or all(p.dtype == torch.float32 for p in f.parameters())

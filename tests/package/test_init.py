@@ -118,3 +118,22 @@ def test_orthogonal_starts_are_orthogonal_of_either_shape():
     torch.testing.assert_close(tall.T @ tall, 2.25 * torch.eye(20), rtol=0, atol=1e-5)
     # The output layer stays a scaled normal draw.
     assert params.W[2].std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_neither_a_default_dtype_nor_a_default_device_changes_what_is_drawn():
+    arch = Architecture(hidden=(5, 5), normalize="batch")
+
+    def drawn(scheme):
+        g = torch.Generator().manual_seed(8)
+        return init.draw(arch, scheme, generator=g, dtype=torch.float64).tensors()
+
+    for scheme in (init.xavier(), init.orthogonal()):
+        usual = drawn(scheme)
+        try:
+            torch.set_default_dtype(torch.float64)
+            torch.set_default_device("meta")
+            there = drawn(scheme)
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+        assert all(torch.equal(a, b) for a, b in zip(usual, there, strict=True))

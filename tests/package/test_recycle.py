@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -392,3 +393,99 @@ def test_nothing_dead_is_nothing_done():
     assert done.n_units == 0
     assert done.output_change == 0
     assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+
+
+@dataclass
+class Answer:
+    scores: object
+
+
+class Wrapping(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.a, self.b, self.how = nn.Linear(5, 7), nn.Linear(7, 2), how
+
+    def forward(self, x):
+        return self.how(self.b(torch.relu(self.a(x))))
+
+
+WRAPPED = {
+    "a dataclass": Answer,
+    "a tuple in a mapping": lambda t: {"all": (Answer([t]), 2)},
+    "whole numbers": lambda t: (1e3 * t).round().long(),
+    "beside infinities": lambda t: (torch.full_like(t, torch.inf), t),
+}
+
+
+@pytest.mark.parametrize("how", WRAPPED.values(), ids=WRAPPED)
+def test_what_is_inside_an_answer_is_compared(how):
+    model, x = Wrapping(how), rows(80, 5)
+    call = lambda: recycle(model, {":relu": [0, 2, 5]}, x, generator=generator())  # noqa: E731
+    unchanged(model, call, "an output would move by")
+
+
+@pytest.mark.parametrize("nothing", [lambda t: None, lambda t: Answer(2.0), lambda t: [t[:0]]])
+def test_an_answer_without_a_tensor_is_refused(nothing):
+    model, x = Wrapping(nothing), rows(80, 5)
+    with torch.no_grad():
+        model.a.bias[2] = -1e3
+    call = lambda: recycle(model, {":relu": [2]}, x, generator=generator())  # noqa: E731
+    unchanged(model, call, "nothing can be compared")
+
+
+@pytest.mark.parametrize("weights", [None, 1.5])
+def test_a_default_dtype_does_not_change_what_is_drawn(weights):
+    start, x = mlp().double(), rows().double()
+
+    def drawn():
+        model = copy.deepcopy(start)
+        recycle(model, DEAD, x, generator=generator(), weights=weights)
+        return [p.clone() for p in model.parameters()]
+
+    usual = drawn()
+    try:
+        torch.set_default_dtype(torch.float64)
+        there = drawn()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(usual, there, strict=True))
+
+
+class Optional(nn.Module):
+    """Arguments with defaults, of which a mapping gives some."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 7), nn.Linear(7, 2)
+        with torch.no_grad():
+            self.a.bias[2] = -1e3
+
+    def forward(self, x, mask=None, *, double=False, shift=None, **more):
+        h = torch.relu(self.a(x))
+        if mask is not None:
+            h = h * mask[:, None]
+        y = self.b(h) * (2 if double else 1)
+        return y if shift is None else y + shift
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rows(80, 5),
+        [(rows(80, 5), rows(80))],
+        [{"x": rows(80, 5), "shift": rows(80, 2), "double": True}],
+        [({"shift": rows(80, 2), "x": rows(80, 5)}, rows(80))],
+    ],
+    ids=["a tensor", "with targets", "by name", "by name with targets"],
+)
+def test_arguments_with_defaults_and_batches_by_name(data):
+    model = Optional()
+    done = recycle(model, {":relu": [2]}, data, generator=generator())
+    assert done.output_change < 1e-5
+    assert model.a.bias[2] == 0
+
+
+def test_a_batch_by_name_that_lacks_an_input_is_refused():
+    model = Optional()
+    call = lambda: recycle(model, {":relu": [2]}, [{"mask": rows(8)}], generator=generator())  # noqa: E731
+    unchanged(model, call, "takes 'x', 'mask', and 'x' is not among them")

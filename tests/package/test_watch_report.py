@@ -1,13 +1,16 @@
 """A report as text, as HTML, as a dict, and in TensorBoard."""
 
+import io
 import json
 import pickle
+import sys
 from html.parser import HTMLParser
 
 import pytest
 import torch
 from torch import nn
 
+from mlpinit import surgery
 from mlpinit.watch import VERDICTS, audit, watch
 from mlpinit.watch.render import _spans
 
@@ -247,3 +250,33 @@ def test_units_are_listed_as_spans():
     assert _spans([0, 1, 2, 7]) == "0–2, 7"
     assert _spans([4]) == "4"
     assert _spans(list(range(0, 20, 2))) == "0, 2, 4, 6, 8, 10, … 10 in all"
+
+
+def test_what_is_no_number_is_null_in_json():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[0].weight[1] = torch.nan
+    with watch(model) as w:
+        model(torch.ones(400, 3))
+    for report in (w.report(), audit(model, torch.ones(400, 3), progress=False)):
+        read = json.loads(
+            json.dumps(report.to_dict(), allow_nan=False), parse_constant=pytest.fail
+        )["sites"]["1"]
+        assert read["verdicts"][1] == "not finite"
+        assert read["recent"]["mean"][1] is None
+        assert read["recent"]["mean"][0] is not None
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_report_can_be_printed_where_letters_are_few(encoding, monkeypatch):
+    model = nn.Sequential(nn.Linear(3, 40), nn.ReLU(), nn.Linear(40, 2))
+    model.add_module("a_name_of_more_than_thirty_letters", nn.ReLU())
+    with torch.no_grad():
+        model[0].bias[[1, 2, 5, 8, 11, 14, 17, 20]] = -1e3
+    report = audit(model, torch.ones(400, 3), progress=False)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    print(report)
+    print(surgery.remove(model, {"1": [1]}, torch.ones(400, 3)))
+    sys.stdout.flush()
+    assert b"hard-dead" in sys.stdout.buffer.getvalue()
+    assert b"->" in sys.stdout.buffer.getvalue()

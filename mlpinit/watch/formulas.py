@@ -1,0 +1,358 @@
+"""What the values in a forward pass are made of: activations that are parts of a formula.
+
+In x·σ(1.702 x) the sigmoid is no unit: the unit is x, as a linear map gives it, and its slope is
+that of the whole product. A value that is made of one other, entry by entry, has a `Formula` here,
+which can be worked out again from that root. Where two such values of one root are combined, and
+an activation is among what they are made of, the result is the activation, and not its part. What
+is made of parameters alone is told too: weights are no units.
+
+Nothing is kept alive but parameters: values are held by weak references, for one forward pass.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mlpinit.sites import ARITHMETIC
+
+__all__ = ["Formula", "Formulas", "arithmetic_functions"]
+
+
+SUMS = frozenset(
+    getattr(place, name)
+    for place in (torch, Tensor)
+    for name in ("add", "sub", "add_", "sub_", "__add__", "__sub__", "__iadd__", "__isub__")
+    if hasattr(place, name)
+)
+"""Of the model's inputs, which are no units, a sum of several activations is no formula."""
+
+
+class Root:
+    """A value that formulas start from.
+
+    `under`: the root that it was written over, or None; `part`: by which site's activation, or ""
+    """
+
+    __slots__ = ("part", "ref", "under")
+
+    def __init__(self, value: Tensor, under: Root | None = None, part: str = "") -> None:
+        """Of a tensor, which is not kept alive."""
+        self.ref, self.under, self.part = weakref.ref(value), under, part
+
+    def is_over(self, other: Root) -> bool:
+        """Whether it was written over that one."""
+        under = self.under
+        while under is not None and under is not other:
+            under = under.under
+        return under is other
+
+
+class Formula:
+    """A value as call(*args, **kwargs) of its root, itself a `Formula` without a call.
+
+    - `parts`: the sites whose activations are on the way
+    - `shaped`: whether tensors of several entries are among the constants
+    - `whole`: the formulas within it that were themselves seen as activations
+    - `why`: why its slope cannot be told, or ""
+    - `signature`: what tells it from another formula: its functions and numbers
+    """
+
+    __slots__ = ("args", "call", "kwargs", "parts", "root", "shaped", "signature", "whole", "why")
+
+    def __init__(
+        self, root: Root, call: Callable | None = None, args: tuple = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """`args` and `kwargs` hold `Formula`s where the call was given their values."""
+        self.root, self.call, self.args, self.kwargs = root, call, args, kwargs or {}
+        given = [*args, *self.kwargs.values()]
+        made_of = [a for a in given if type(a) is Formula]
+        self.parts = tuple(dict.fromkeys(part for a in made_of for part in a.parts))
+        self.whole = frozenset().union(*(a.whole for a in made_of))
+        self.shaped = any(a.shaped for a in made_of) or any(
+            isinstance(a, Tensor) and a.ndim > 0 for a in given
+        )
+        self.why = next((a.why for a in made_of if a.why), "")
+        named = ((key, _sign(value)) for key, value in self.kwargs.items())
+        self.signature = (call, *map(_sign, args), *named) if call else ()
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Its value, where the root's is z."""
+        return self._value(z, {})
+
+    def _value(self, z: Tensor, known: dict[int, Tensor]) -> Tensor:
+        if self.call is None:
+            return z
+        found = known.get(id(self))
+        if found is None:
+            args = [a._value(z, known) if type(a) is Formula else a for a in self.args]
+            kwargs = {
+                key: a._value(z, known) if type(a) is Formula else a
+                for key, a in self.kwargs.items()
+            }
+            if args and isinstance(args[0], Tensor) and works_in_place(self.call, args, kwargs):
+                args[0] = args[0].clone()
+            found = known[id(self)] = self.call(*args, **kwargs)
+        return found
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The constants that are tensors."""
+        for a in (*self.args, *self.kwargs.values()):
+            if isinstance(a, Tensor):
+                yield a
+            elif type(a) is Formula:
+                yield from a.tensors()
+
+
+def _sign(value: object) -> object:
+    if type(value) is Formula:
+        return value.signature
+    return value if isinstance(value, int | float | str | torch.dtype) else type(value)
+
+
+def works_in_place(function: Callable, args: list | tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call writes into its first argument."""
+    name = getattr(function, "__name__", "")
+    if name.startswith("__i") and name != "__invert__":
+        return True
+    if name.endswith("_") and not name.endswith("__"):
+        return True
+    return bool(kwargs.get("inplace")) or (
+        name in ("dropout", "relu", "hardtanh", "relu6", "silu", "mish", "hardswish", "elu", "celu",
+                 "selu", "hardsigmoid", "leaky_relu", "rrelu", "threshold", "alpha_dropout")
+        and len(args) > 1 and args[-1] is True and function is not torch.dropout
+    )  # fmt: skip
+
+
+class Formulas:
+    """Formulas and weights of one forward pass."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Of that model's passes."""
+        self.model = model
+        self.formulas: dict[int, tuple[weakref.ref, Formula]] = {}
+        self.roots: dict[int, Root] = {}
+        self.weights: dict[int, weakref.ref] = {}
+        self.given: dict[int, Tensor] = {}  # parameters that are inputs
+        self.inputs: set[int] = set()
+        self.buffers = {id(b): b for b in model.buffers()}
+        self.any_over = False
+        self.order: dict[str, int] = {}  # of the activations, as they were applied
+        self.inner: set[tuple] = set()  # (site, signature) of formulas that are parts of others
+        self.maximal: dict[str, list[Formula]] = {}  # by part: those that are part of no other
+
+    def begin(self, args: tuple, kwargs: Mapping[str, Any]) -> None:
+        """A forward pass on these begins."""
+        self.end()
+        for value in (*args, *kwargs.values()):
+            self.inputs.add(id(value))
+            if type(value) is nn.Parameter:  # data all the same: it is what the model is given
+                self.given[id(value)] = value
+
+    def end(self) -> None:
+        """Forget the pass."""
+        for held in (
+            self.formulas,
+            self.roots,
+            self.weights,
+            self.given,
+            self.maximal,
+            self.order,
+            self.inputs,
+        ):
+            held.clear()
+        self.any_over = False
+
+    # What is made of parameters alone.
+
+    def is_weight(self, value: object) -> bool:
+        """Whether a tensor is a parameter or made of parameters alone."""
+        if type(value) is nn.Parameter:
+            return id(value) not in self.given
+        ref = self.weights.get(id(value))
+        return ref is not None and ref() is value
+
+    def spread(self, args: tuple, kwargs: Mapping[str, Any], out: object) -> bool:
+        """Note that `out` is made of weights alone if its arguments are; whether it is."""
+        if not self._all_weights((*args, *kwargs.values())):
+            return False
+        for value in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(value, Tensor):
+                self.weights[id(value)] = weakref.ref(value)
+        return True
+
+    def _all_weights(self, values: tuple | list) -> bool:
+        some = False
+        for value in values:
+            if isinstance(value, Tensor):
+                if self.is_weight(value):
+                    some = True
+                elif value.ndim and id(value) not in self.buffers:
+                    return False
+            elif isinstance(value, tuple | list) and any(isinstance(v, Tensor) for v in value):
+                if not self._all_weights(value):
+                    return False
+                some = True
+        return some
+
+    # What is made of one value, entry by entry.
+
+    def of(self, value: Tensor) -> Formula | None:
+        """The formula of a value, None for one that has none: it would be its own root."""
+        found = self.formulas.get(id(value))
+        return found[1] if found is not None and found[0]() is value else None
+
+    def _root(self, value: Tensor) -> Root:
+        root = self.roots.get(id(value))
+        if root is None or root.ref() is not value:
+            root = self.roots[id(value)] = Root(value)
+        return root
+
+    def formula(self, value: Tensor) -> Formula:
+        """The formula of a value, or of a root."""
+        return self.of(value) or Formula(self._root(value))
+
+    def put(self, value: Tensor, formula: Formula) -> None:
+        """Say what a value is made of."""
+        self.formulas[id(value)] = weakref.ref(value), formula
+
+    def overwritten(self, value: Tensor, part: str = "") -> None:
+        """A value was written over with something else: what was made of it no longer is."""
+        formula = self.of(value)
+        under = self._root(value) if formula is None else formula.root
+        self.formulas.pop(id(value), None)
+        self.roots[id(value)] = Root(value, under, part)
+        self.any_over = True
+
+    def applied(self, name: str, z: Tensor, h: Tensor, formula: Formula) -> None:
+        """The activation of site `name` made h of z; `formula` says how, before h was made."""
+        self.order.setdefault(name, len(self.order))
+        formula.parts = self._ordered((*formula.parts, name))
+        if h is z and self.of(z) is None:
+            self.overwritten(z, name)
+        else:
+            self.put(h, formula)
+
+    def _ordered(self, parts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(set(parts), key=lambda part: self.order.get(part, -1)))
+
+    def take(self, z: Tensor, func: Callable, rest: tuple, others: Mapping[str, Any]) -> Formula:
+        """The formula of func(z, *rest, **others), to be asked for before it is called."""
+        before = self.formula(z)
+        return Formula(before.root, func, (before, *rest), others)
+
+    def arithmetic(
+        self, func: Callable, args: tuple, kwargs: dict[str, Any]
+    ) -> tuple[Any, Formula | None, Tensor | None]:
+        """func(*args, **kwargs); the formula if it combines activations, with its root's value."""
+        data = [a for a in (*args, *kwargs.values()) if self._is_data(a)]
+        in_place = works_in_place(func, args, kwargs) or "out" in kwargs
+        formulas = [self.of(a) for a in data]
+        several = not any(formulas) and any(a is not data[0] for a in data)
+        if not data or (several and not self.any_over):
+            out = func(*args, **kwargs)
+            if not data:
+                self.spread(args, kwargs, out)
+            elif in_place and isinstance(out, Tensor):
+                self.overwritten(out)
+            return out, None, None
+        formulas = [f or Formula(self._root(a)) for f, a in zip(formulas, data, strict=True)]
+        root = formulas[0].root
+        if (
+            any(f.root is not root for f in formulas)
+            or "out" in kwargs
+            or (len(data) > 1 and func in SUMS and id(root.ref()) in self.inputs)
+        ):
+            return self._of_several(func, args, kwargs, formulas, in_place)
+        return self._of_one(func, args, kwargs, dict(zip(map(id, data), formulas, strict=True)))
+
+    def _is_data(self, value: object) -> bool:
+        if not isinstance(value, Tensor) or not value.ndim:
+            return False
+        return id(value) not in self.buffers and not self.is_weight(value)
+
+    def _of_several(
+        self, func: Callable, args: tuple, kwargs: dict, formulas: list[Formula], in_place: bool
+    ) -> tuple[Any, Formula | None, None]:
+        """Several values make a new one; a formula only where one was written over another."""
+        out = func(*args, **kwargs)
+        if not isinstance(out, Tensor):
+            return out, None, None
+        if in_place:
+            self.overwritten(out)
+        roots = {f.root for f in formulas}
+        over = [a for a in roots for b in roots if a.is_over(b)]
+        formula = Formula(formulas[0].root, func, tuple(formulas))
+        formula.parts = self._ordered((*formula.parts, *(a.part for a in over if a.part)))
+        if not over or not formula.parts:
+            return out, None, None
+        formula.why = "what it is applied to was written over"  # x.sigmoid_().mul_(the x before)
+        return out, formula, None
+
+    def _of_one(
+        self, func: Callable, args: tuple, kwargs: dict, known: dict[int, Formula]
+    ) -> tuple[Any, Formula | None, Tensor | None]:
+        """One value goes on, entry by entry."""
+
+        def swap(a: object) -> object:
+            return known.get(id(a), a) if isinstance(a, Tensor) else a
+
+        named = {key: swap(a) for key, a in kwargs.items()}
+        root = next(iter(known.values())).root
+        formula = Formula(root, func, tuple(map(swap, args)), named)
+        entering = [a for a in (*formula.args, *named.values()) if type(a) is Formula]
+        combines = bool(formula.parts) and len(entering) > 1
+        if _random(func, args, kwargs):
+            formula.why = "a dropout is part of it"
+        z = root.ref() if combines else None
+        in_place = works_in_place(func, args, kwargs)
+        if z is not None and in_place and z is args[0]:
+            z = z.detach().clone()
+        out = func(*args, **kwargs)
+        if not isinstance(out, Tensor):
+            return out, None, None
+        if in_place and self.of(out) is None:  # the root itself is written over
+            self.overwritten(out)
+        else:
+            self.put(out, formula)
+        if not combines:
+            return out, None, None
+        return out, (formula if self._combine(formula) else None), z
+
+    def _combine(self, formula: Formula) -> bool:
+        """Note a formula that combines activations; whether it is not known as part of another."""
+        formula.parts = self._ordered(formula.parts)
+        for part in formula.parts:
+            others = self.maximal.get(part, [])
+            within = [f for f in others if id(f) in formula.whole]
+            self.inner |= {(f.parts[-1], f.signature) for f in within}
+            self.maximal[part] = [f for f in others if f not in within] + [formula]
+        formula.whole |= {id(formula)}
+        return not self.is_inner(formula.parts[-1], formula.signature)
+
+    def is_inner(self, site: str, signature: tuple) -> bool:
+        """Whether a formula of a site is known to be a part of another."""
+        return (site, signature) in self.inner
+
+
+def _random(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> bool:
+    if "dropout" not in getattr(function, "__name__", ""):
+        return False
+    given = {**dict(zip(("input", "p", "training"), args, strict=False)), **kwargs}
+    return bool(given.get("training", given.get("train", True)))
+
+
+def arithmetic_functions() -> Iterator[Callable]:
+    """The functions and methods that act on every entry alone and are no activations."""
+    places = (F, torch, Tensor, torch._C._nn)
+    for name in sorted(ARITHMETIC):
+        for place in places:
+            for spelling in (name, f"{name}_", f"__{name}__"):
+                if callable(function := getattr(place, spelling, None)):
+                    yield function

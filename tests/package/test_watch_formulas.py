@@ -1,0 +1,454 @@
+"""Formulas written out, functions that change, layers that come and go: what is judged, by what."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+
+from mlpinit.recycle import recycle
+from mlpinit.sites import sites
+from mlpinit.surgery import remove
+from mlpinit.watch import audit, watch
+
+
+def data(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Own(nn.Module):
+    """A layer, a function of its outputs written in the forward, a layer."""
+
+    def __init__(self, f, width=6):
+        super().__init__()
+        torch.manual_seed(3)
+        self.into, self.out, self.f = nn.Linear(5, width), nn.Linear(width, 2), f
+        self.slope = nn.Parameter(torch.linspace(0.5, 2, width))
+
+    def forward(self, x):
+        z = self.into(x)
+        return self.out(self.f(z, self.slope) if self.f.__code__.co_argcount > 1 else self.f(z))
+
+
+def square_root_gelu(z):
+    inner = (2 / torch.pi) ** 0.5 * (z + 0.044715 * torch.pow(z, 3))
+    return z * 0.5 + z * 0.5 * inner.tanh()
+
+
+def in_place_swish(z):
+    gate = z.sigmoid().clone()
+    gate *= z
+    return gate
+
+
+def gate_of_two_uses(z):
+    gate = torch.sigmoid(z)
+    return z * gate + (2 + z) * gate
+
+
+def two_formulas_of_one_gate(z):
+    gate = torch.sigmoid(z)
+    return torch.cat((z * gate, (1 - z) * gate), -1)[:, 3:9]
+
+
+def written_over(z):
+    y = z.clone()
+    return z.sigmoid_() * y
+
+
+def gated_by_the_other_half(z):
+    a, b = z.chunk(2, 1)
+    return torch.cat((a, torch.sigmoid(b) * a), 1)
+
+
+def normalised(z):
+    h = torch.tanh(z)
+    return (h - h.mean(0)) / h.std(0)
+
+
+def over_itself(z):
+    z *= torch.sigmoid(z)
+    return z
+
+
+FORMULAS = {
+    "GELU by tanh": (square_root_gelu, ":tanh"),
+    "swish, its gate written over": (in_place_swish, ":sigmoid"),
+    "swish, written over its input": (over_itself, ":sigmoid"),
+    "Mish": (lambda z: torch.tanh(F.softplus(z)) * z, ":tanh"),
+    "swish with a slope a unit": (lambda z, a: z * torch.sigmoid(a * z), ":sigmoid"),
+    "hard swish": (lambda z: F.hardtanh(z + 3, 0, 6).div(6).mul(z), ":hardtanh"),
+    "tanh and what it lacks": (lambda z: 0.1 * z + 0.9 * torch.tanh(z), ":tanh"),
+    "two halves": (lambda z: F.relu(z) - F.relu(-z), ":relu#2"),
+    "through other numbers": (lambda z: z.double().sigmoid().float() * z, ":sigmoid"),
+    "two gates": (lambda z: z * torch.sigmoid(z) + (1 - z) * torch.sigmoid(z), ":sigmoid#2"),
+    "a gate of two uses": (gate_of_two_uses, ":sigmoid"),
+}
+
+
+@pytest.mark.parametrize(("f", "name"), FORMULAS.values(), ids=FORMULAS)
+def test_a_formula_is_judged_by_its_own_slope(f, name):
+    model, x = Own(f), data(400, 5)
+    with torch.no_grad():
+        model.into.bias[:2] = torch.tensor([60.0, -60.0])
+    z = model.into(x).detach().requires_grad_()
+    h = model.f(z.clone(), model.slope.detach()) if f.__code__.co_argcount > 1 else f(z.clone())
+    (slope,) = torch.autograd.grad(h.sum(), z)
+    report = audit(model, x, progress=False)
+    assert list(report.sites) == [name] == sites(model)
+    figures = report[name].whole
+    torch.testing.assert_close(figures.largest_slope, slope.abs().amax(0).double())
+    torch.testing.assert_close(figures.largest, h.detach().amax(0).double())
+    gone = slope.abs().amax(0) == 0
+    assert [v == "hard-dead" for v in report[name].verdicts] == gone.tolist()
+
+
+@pytest.mark.parametrize("f", [FORMULAS["GELU by tanh"][0], lambda z: z.mul(torch.sigmoid(3 * z))])
+def test_the_name_of_a_formula_is_known_to_removal_and_recycling(f):
+    model, x = Own(f), data(400, 5)
+    with torch.no_grad():
+        model.into.bias[4] = -90.0
+    dead = audit(model, x, progress=False).dead()
+    assert list(dead.values()) == [[4]]
+    assert remove(model, dead, x).largest_difference < 1e-6
+    done = recycle(copy.deepcopy(model), dead, x, generator=torch.Generator())
+    assert done.n_units == 1
+    assert done.output_change < 1e-6
+
+
+UNTOLD = {
+    "a dropout in it": lambda z: z * F.dropout(torch.sigmoid(z), 0.5, True),
+    "two formulas of one gate": two_formulas_of_one_gate,
+    "its input is gone": written_over,
+}
+
+
+@pytest.mark.parametrize("f", UNTOLD.values(), ids=UNTOLD)
+def test_a_formula_that_cannot_be_told_is_announced(f):
+    model, x = Own(f), data(400, 5)
+    with torch.no_grad():
+        model.into.bias[0] = 60.0
+    with watch(model) as w:
+        model(x)
+        model(x)
+    with pytest.raises(RuntimeError, match=":sigmoid: it is part of"):
+        w.report()
+
+
+NO_FORMULAS = {
+    "two values": lambda z: torch.relu(z) * z.roll(1, 1),
+    "a half gates the other": gated_by_the_other_half,
+    "normalised": normalised,
+    "squared": lambda z: torch.relu(z).square() / 2,
+}
+
+
+@pytest.mark.parametrize("f", NO_FORMULAS.values(), ids=NO_FORMULAS)
+def test_what_is_no_formula_is_judged_as_it_was(f):
+    report = audit(Own(f), data(400, 5), progress=False)
+    (site,) = report.sites.values()
+    assert site.activation in ("relu", "sigmoid", "tanh")
+    assert not report.notes
+
+
+def test_a_clamp_from_0_up_is_a_relu_but_for_its_slope_at_0():
+    for f in (lambda z: z.clamp(min=0), lambda z: torch.clip(z, 0.0), lambda z: z.clamp_min_(0)):
+        model, x = Own(f), data(400, 5)
+        with torch.no_grad():
+            model.into.bias[3] = -50.0
+            model.into.weight[1] = model.into.bias[1] = 0.0
+        report = audit(model, x, progress=False)
+        (site,) = report.sites.values()
+        assert report.dead() == {site.name: [3]}
+        assert sites(model) == [site.name]
+        assert remove(model, report.dead(), x).largest_difference < 1e-6
+
+
+# Functions that change.
+
+
+def rebuilt(act, own):
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(4, 6), act, nn.Linear(6, 2))
+    with torch.no_grad():
+        net[0].bias[3] = -9.0
+    return (Wrapped(net) if own else net), net
+
+
+class Wrapped(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Swish(nn.Module):
+    """A function of one's own with a setting."""
+
+    def __init__(self, beta):
+        super().__init__()
+        self.beta = beta
+
+    def forward(self, z):
+        return z * torch.sigmoid(self.beta * z)
+
+
+def insert(net):
+    net.insert(1, nn.Tanh())
+
+
+CHANGES = {
+    "another function": (nn.SiLU(), lambda net: setattr(net, "1", nn.ReLU())),
+    "another setting": (nn.LeakyReLU(0.3), lambda net: setattr(net[1], "negative_slope", 0.0)),
+    "other bounds": (nn.Hardtanh(-50, 50), lambda net: setattr(net[1], "min_val", -0.5)),
+    "one in between": (nn.ELU(), insert),
+    "a layer gone": (nn.ReLU(), lambda net: net.pop(2)),
+    "in place from now on": (nn.ReLU(), lambda net: setattr(net[1], "inplace", True)),
+    "written out": (Swish(0.1), lambda net: setattr(net[1], "beta", 30.0)),
+}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("act", "change"), CHANGES.values(), ids=CHANGES)
+def test_what_changes_is_judged_by_what_it_is_now(act, change, own):
+    model, net = rebuilt(copy.deepcopy(act), own)
+    x = data(4000, 4)
+    with watch(model) as w:
+        model(x)
+        model(x)
+        change(net)
+        for _ in range(3):
+            model(x)
+    now = audit(model, x, progress=False)
+    report = w.report()
+    for name, site in now.sites.items():
+        assert report[name].activation == site.activation
+        assert report[name].verdicts == site.verdicts
+        assert report[name].max_slope == pytest.approx(site.max_slope)
+
+
+def test_a_named_activation_that_is_put_in_later_is_seen():
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2))
+    with watch(model, activations={Swish: None}) as w:
+        model(data(400, 4))
+        model[1] = Swish(1.0)
+        model(data(400, 4))
+    assert w.report()["1"].activation == "swish"
+    assert any("1: " in note and "since forward pass 1" in note for note in w.report().notes)
+    assert "forward" not in model[1].__dict__
+
+
+# Layers that come and go.
+
+
+class Shared(nn.Module):
+    """One activation for all layers, of which `which` are there."""
+
+    def __init__(self, functional=False, bare=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
+        self.act, self.functional, self.which = nn.Tanh(), functional, range(4)
+        with torch.no_grad():
+            self.layers[2].bias[5] = 80.0
+
+    def forward(self, x):
+        for k in self.which:
+            z = self.layers[k](x)
+            x = x + (torch.tanh(z) if self.functional else self.act(z))
+        return x
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("normed", [False, True])
+def test_sites_are_told_by_the_layer_before_them_where_layers_come_and_go(functional, normed):
+    model, base = Shared(functional), ":tanh" if functional else "act"
+    if normed:
+        for layer in model.layers:
+            nn.utils.parametrizations.weight_norm(layer)
+    with watch(model) as w:
+        for which in ((0, 2, 3), (0, 1, 2), (2, 3), (1, 2), (0, 1, 2, 3)):
+            model.which = which
+            model(data(200, 8))
+    report = w.report()
+    assert sorted(report.sites) == [f"{base}@layers.{k}" for k in range(4)]
+    assert report.dead() == {f"{base}@layers.2": [5]}
+    assert [report[f"{base}@layers.{k}"].whole.n for k in range(4)] == [600, 600, 1000, 600]
+    assert any("told by the layer before them" in note for note in report.notes)
+    if not normed:
+        assert remove(model, {f"{base}@layers.1": []}, data(9, 8)).removed == {}
+
+
+def test_sites_keep_their_numbers_where_the_layers_stay():
+    model = Shared()
+    with watch(model) as w:
+        for _ in range(3):
+            model(data(200, 8))
+    assert list(w.report().sites) == ["act", "act#2", "act#3", "act#4"]
+    assert not w.report().notes
+
+
+def test_a_layer_that_is_replaced_is_no_other_layer():
+    model = Shared()
+    with watch(model) as w:
+        model(data(200, 8))
+        model.layers[1] = nn.Linear(8, 8)
+        model(data(200, 8))
+    assert list(w.report().sites) == ["act", "act#2", "act#3", "act#4"]
+
+
+# What goes on in the model's own graph.
+
+
+def gradients(model, x):
+    model.zero_grad()
+    y = model(x)
+    y.square().sum().backward()
+    return [y, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+
+
+def selective():
+    keep = [torch.ops.aten.mul.Tensor, torch.ops.aten.sum.default, torch.ops.aten.addmm.default]
+    policy = lambda c, op, *a, **k: (  # noqa: E731
+        CheckpointPolicy.MUST_SAVE if op in keep else CheckpointPolicy.PREFER_RECOMPUTE
+    )
+    return create_selective_checkpoint_contexts(policy)
+
+
+@pytest.mark.parametrize("contexts", [None, selective])
+@pytest.mark.parametrize("act", [nn.GELU(), nn.Softplus(), nn.PReLU(6), Swish(1.5)])
+def test_checkpointing_goes_on_as_it_did(act, contexts):
+    more = {} if contexts is None else {"context_fn": contexts}
+    part = nn.Sequential(nn.Linear(5, 6), act)
+    model = Own(lambda z: z)
+    model.into = Wrapped(part)
+    model.into.forward = lambda x: checkpoint(part, x, use_reentrant=False, **more)
+    x = data(700, 5)
+    bare = gradients(model, x)
+    with watch(model) as w:
+        watched = gradients(model, x)
+    assert all(torch.equal(a, b) for a, b in zip(bare, watched, strict=True))
+    assert sum(site.units for site in w.report().sites.values()) == 6
+
+
+def test_what_a_watch_cannot_do_is_a_note_and_no_error():
+    def broken(z):
+        raise ArithmeticError("no slope today")
+
+    model = nn.Sequential(nn.Linear(5, 6), Swish(1.0), nn.Linear(6, 6), nn.Tanh())
+    x, calls = data(400, 5), []
+
+    def slope(z):
+        calls.append(1)
+        return broken(z) if len(calls) > 3 else torch.ones_like(z)
+
+    with watch(model, activations={Swish: slope}) as w:
+        for _ in range(3):
+            assert model(x).isfinite().all()
+    assert list(w.report().sites) == ["3"]
+    assert any(
+        "1: it could not be judged (ArithmeticError: no slope" in n for n in w.report().notes
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_forward_mode_duals_and_maps_inside_a_model_are_left_alone():
+    import torch.autograd.forward_ad as fwd
+
+    model, x = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2)), data(400, 5)
+    with watch(model) as w:
+        model(x)
+        with fwd.dual_level():
+            y = fwd.unpack_dual(model(fwd.make_dual(x, torch.ones_like(x))))
+        model(x)
+    assert y.tangent is not None
+    assert w.report()["1"].whole.n == 1200
+
+    class Mapped(nn.Module):
+        def forward(self, x):
+            return torch.func.vmap(lambda row: torch.tanh(row).sum())(x) + torch.relu(x).sum()
+
+    with watch(Mapped()) as w:
+        w.model(x)
+    assert any(":tanh: a transform of torch.func" in note for note in w.report().notes)
+
+
+@pytest.mark.parametrize("shape", [(40, 6, 9, 9), (400, 6)])
+def test_slopes_of_a_prelu_with_one_a_channel(shape):
+    layer = nn.Conv2d(6, 6, 1, bias=False) if len(shape) > 2 else nn.Linear(6, 6, bias=False)
+    model = nn.Sequential(layer, nn.PReLU(6))
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(6).view_as(layer.weight))
+        model[1].weight.copy_(torch.tensor([0.5, 0, 0.25, 1, 3, -2]))
+    x = data(*shape)
+    site = audit(model, x, progress=False)["1"]
+    assert site.whole.largest_slope.tolist() == [1, 1, 1, 1, 3, 2]
+    share = site.whole.zero_slope_share
+    assert share[1] > 0.4
+    assert share[[0, 2, 3, 4, 5]].sum() == 0
+
+
+# Weights are no units.
+
+
+class Scaled(nn.Module):
+    def forward(self, w):
+        return torch.tanh(w) * 2
+
+
+class Gate(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.inner, self.gate = nn.Linear(5, 6), nn.Parameter(torch.full(shape, -60.0))
+        self.register_buffer("mask", torch.ones(shape))
+
+    def forward(self, x):
+        opened = torch.sigmoid((self.gate * self.mask).clone()[None])
+        return (
+            opened.squeeze(0) * torch.relu(self.inner(x))
+            + F.softplus(torch.stack([self.gate] * 2))[0]
+        )
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (6,)])
+def test_a_gate_that_is_learnt_is_no_unit(shape):
+    model, x = Gate(shape), data(400, 5)
+    model(x)
+    report = audit(model, x, progress=False)
+    assert list(report.sites) == [":relu"]
+    assert any(":sigmoid: applied to parameters" in note for note in report.notes)
+    assert sites(model) == [":relu"]
+
+
+def test_a_weight_that_is_computed_has_no_units():
+    layer = nn.Linear(5, 6)
+    parametrize.register_parametrization(layer, "weight", Scaled())
+    model = nn.Sequential(layer, nn.Tanh(), nn.Linear(6, 2))
+    report = audit(model, data(400, 5), progress=False)
+    assert list(report.sites) == ["1"]
+
+
+def test_a_parameter_that_is_an_input_is_data():
+    model = Own(lambda z: z.tanh())
+    with watch(model) as w:
+        model(nn.Parameter(data(400, 5)))
+    assert list(w.report().sites) == [":tanh"]
+
+
+def test_an_activation_of_a_single_number_is_a_note():
+    class Temperature(nn.Module):
+        def forward(self, x):
+            return torch.relu(x) * torch.sigmoid(x.mean())
+
+    report = audit(Temperature(), data(400, 5), progress=False)
+    assert list(report.sites) == [":relu"]
+    assert any(":sigmoid: it is applied to a single number" in note for note in report.notes)
