@@ -279,6 +279,13 @@ def _is_activation(node: Node, modules: Mapping[str, nn.Module]) -> bool:
     return name in ACTIVATION_FUNCTIONS or is_clamp(name, clamp_bounds(node.args[1:], node.kwargs))
 
 
+_CONSTANTS = frozenset(
+    ("getattr", "size", "dim", "numel", "len", "ndimension", "zeros_like", "ones_like", "full_like",
+     "zeros", "ones", "full", "tensor", "new_zeros", "new_ones", "new_full", "new_tensor")
+)  # fmt: skip
+"""What is made of no value of the forward, but of its shape."""
+
+
 class _Traced:
     """What a node's value is made of: numbers, parameters, or one value, entry by entry."""
 
@@ -305,8 +312,7 @@ class _Traced:
         """Sort a node in. The base name, if it is an activation applied to data."""
         sources = node.all_input_nodes
         if node.op in ("call_function", "call_method") and (
-            _name(node) in ("getattr", "size", "dim", "numel", "len", "ndimension")
-            or (sources and self.numbers.issuperset(sources))
+            _name(node) in _CONSTANTS or (sources and self.numbers.issuperset(sources))
         ):
             self.numbers.add(node)
             return ""

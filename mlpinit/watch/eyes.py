@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mlpinit.sites import clamp_bounds, is_clamp
-from mlpinit.watch.formulas import Formula, Formulas, arithmetic_functions
+from mlpinit.watch.formulas import (
+    Formula,
+    Formulas,
+    arithmetic_functions,
+    constant_functions,
+    rearranging_functions,
+)
 from mlpinit.watch.kinds import (
     Kind,
     Slope,
@@ -199,6 +205,10 @@ class Eyes(TorchFunctionMode):
         self.looks: dict[Callable, Callable] = {}
         for function in arithmetic_functions():
             self.looks[function] = self._arithmetic
+        for function in rearranging_functions():
+            self.looks[function] = self._rearranged
+        for function in constant_functions():
+            self.looks[function] = self._constant
         for function, channel in deciding_functions():
             maps = function.__name__.startswith(
                 ("linear", "conv", "matmul", "__matmul", "bilinear")
@@ -276,6 +286,21 @@ class Eyes(TorchFunctionMode):
         if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
             return out
         self.layout.follow(func, args, kwargs, out)
+        self.formulas.rearranged(func, args, kwargs, out)
+        return out
+
+    def _rearranged(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        out = func(*args, **kwargs)
+        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
+            return out
+        self.formulas.rearranged(func, args, kwargs, out)
+        return out
+
+    def _constant(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        out = func(*args, **kwargs)
+        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
+            return out
+        self.formulas.constant(out)
         return out
 
     def _arithmetic(self, func: Callable, args: tuple, kwargs: dict) -> Any:

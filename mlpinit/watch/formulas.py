@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 from mlpinit.sites import ARITHMETIC
 
-__all__ = ["Formula", "Formulas", "arithmetic_functions"]
+__all__ = [
+    "Formula",
+    "Formulas",
+    "arithmetic_functions",
+    "constant_functions",
+    "rearranging_functions",
+]
 
 
 SUMS = frozenset(
@@ -36,14 +42,17 @@ SUMS = frozenset(
 class Root:
     """A value that formulas start from.
 
-    `under`: the root that it was written over, or None; `part`: by which site's activation, or ""
+    `under`: the root that it was written over, or None; `part`: by which site's activation, or "".
+    `kin`: what it was rearranged from and how, or None; `parts`: the sites on the way to that
     """
 
-    __slots__ = ("part", "ref", "under")
+    __slots__ = ("kin", "part", "parts", "ref", "under")
 
     def __init__(self, value: Tensor, under: Root | None = None, part: str = "") -> None:
         """Of a tensor, which is not kept alive."""
         self.ref, self.under, self.part = weakref.ref(value), under, part
+        self.kin: tuple | None = None
+        self.parts: tuple[str, ...] = ()
 
     def is_over(self, other: Root) -> bool:
         """Whether it was written over that one."""
@@ -141,6 +150,7 @@ class Formulas:
         self.weights: dict[int, weakref.ref] = {}
         self.given: dict[int, Tensor] = {}  # parameters that are inputs
         self.inputs: set[int] = set()
+        self.constants: dict[int, weakref.ref] = {}
         self.buffers = {id(b): b for b in model.buffers()}
         self.any_over = False
         self.order: dict[str, int] = {}  # of the activations, as they were applied
@@ -253,6 +263,10 @@ class Formulas:
         """func(*args, **kwargs); the formula if it combines activations, with its root's value."""
         data = [a for a in (*args, *kwargs.values()) if self._is_data(a)]
         in_place = works_in_place(func, args, kwargs) or "out" in kwargs
+        if in_place and data and args and not any(a is args[0] for a in data):
+            out = func(*args, **kwargs)  # a constant becomes a value
+            self.constants.pop(id(out), None)
+            return out, None, None
         formulas = [self.of(a) for a in data]
         several = not any(formulas) and any(a is not data[0] for a in data)
         if not data or (several and not self.any_over):
@@ -275,7 +289,10 @@ class Formulas:
     def _is_data(self, value: object) -> bool:
         if not isinstance(value, Tensor) or not value.ndim:
             return False
-        return id(value) not in self.buffers and not self.is_weight(value)
+        if id(value) in self.buffers or self.is_weight(value):
+            return False
+        ref = self.constants.get(id(value))
+        return ref is None or ref() is not value
 
     def _of_several(
         self, func: Callable, args: tuple, kwargs: dict, formulas: list[Formula], in_place: bool
@@ -288,12 +305,33 @@ class Formulas:
             self.overwritten(out)
         roots = {f.root for f in formulas}
         over = [a for a in roots for b in roots if a.is_over(b)]
+        kin = [a for a in roots for b in roots if a is not b and a.kin and a.kin == b.kin]
         formula = Formula(formulas[0].root, func, tuple(formulas))
-        formula.parts = self._ordered((*formula.parts, *(a.part for a in over if a.part)))
-        if not over or not formula.parts:
+        parts = (*(a.part for a in over if a.part), *(part for a in kin for part in a.parts))
+        formula.parts = self._ordered((*formula.parts, *parts))
+        if not (over or kin) or not formula.parts:
             return out, None, None
         formula.why = "what it is applied to was written over"  # x.sigmoid_().mul_(the x before)
+        if kin:
+            formula.why = "its axes are rearranged on the way"
         return out, formula, None
+
+    def rearranged(self, func: Callable, args: tuple, kwargs: Mapping[str, Any], out: Any) -> None:
+        """`out` has the entries of args[0] in other places."""
+        if not args or out is args[0] or not isinstance(out, Tensor) or not self._is_data(args[0]):
+            return
+        formula = self.of(args[0])
+        source = self._root(args[0]) if formula is None else formula.root
+        root = self.roots[id(out)] = Root(out)
+        self.formulas.pop(id(out), None)
+        root.kin = (source.kin or source, func.__name__, repr(args[1:]), repr(kwargs))
+        root.parts = (*source.parts, *(() if formula is None else formula.parts))
+        self.any_over = True
+
+    def constant(self, out: object) -> None:
+        """`out` is made of no value."""
+        if isinstance(out, Tensor):
+            self.constants[id(out)] = weakref.ref(out)
 
     def _of_one(
         self, func: Callable, args: tuple, kwargs: dict, known: dict[int, Formula]
@@ -356,3 +394,19 @@ def arithmetic_functions() -> Iterator[Callable]:
             for spelling in (name, f"{name}_", f"__{name}__"):
                 if callable(function := getattr(place, spelling, None)):
                     yield function
+
+
+def rearranging_functions() -> Iterator[Callable]:
+    """Those that change the shape of a value, and keep all of its entries."""
+    for name in ("view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten", "ravel"):
+        for place in (torch, Tensor):
+            if callable(function := getattr(place, name, None)):
+                yield function
+
+
+def constant_functions() -> Iterator[Callable]:
+    """Those whose values are made of no other value."""
+    for name in ("zeros_like", "ones_like", "full_like", "zeros", "ones", "full", "tensor"):
+        yield getattr(torch, name)
+    for name in ("new_zeros", "new_ones", "new_full", "new_tensor"):
+        yield getattr(Tensor, name)

@@ -95,9 +95,10 @@ def watch(
     wrong here reaches the model's forward: it becomes a note.
 
     A unit is told by the last axis, or axis 1 after a convolution, and followed through a
-    transpose; after a reshape it may need `axes`, and the report says where it might. The fused paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing,
-    so that a watched forward pass in evaluation mode takes the plain ones: equal to rounding, not
-    bit for bit. Everything else is computed as ever, bit for bit.
+    transpose; after a reshape it may need `axes`, and the report says where it might. The fused
+    paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing, so that a
+    watched forward pass in evaluation mode takes the plain ones: equal to rounding, not bit for
+    bit. Everything else is computed as ever, bit for bit.
 
     What is held is a few dozen numbers a unit, and working memory of a fixed size, given back at
     the end of the block: of small layers it holds the latest rows, up to 2 MB a site and 32 MB in

@@ -68,6 +68,11 @@ def gated_by_the_other_half(z):
     return torch.cat((a, torch.sigmoid(b) * a), 1)
 
 
+def every_two(z):
+    h = z.relu()
+    return (h.unsqueeze(1) - h.unsqueeze(2)).amax(2)
+
+
 def normalised(z):
     h = torch.tanh(z)
     return (h - h.mean(0)) / h.std(0)
@@ -88,6 +93,10 @@ FORMULAS = {
     "tanh and what it lacks": (lambda z: 0.1 * z + 0.9 * torch.tanh(z), ":tanh"),
     "two halves": (lambda z: F.relu(z) - F.relu(-z), ":relu#2"),
     "through other numbers": (lambda z: z.double().sigmoid().float() * z, ":sigmoid"),
+    "from nothing to z": (
+        lambda z: torch.lerp(torch.zeros_like(z), z, torch.sigmoid(z)),
+        ":sigmoid",
+    ),
     "two gates": (lambda z: z * torch.sigmoid(z) + (1 - z) * torch.sigmoid(z), ":sigmoid#2"),
     "a gate of two uses": (gate_of_two_uses, ":sigmoid"),
 }
@@ -124,6 +133,10 @@ def test_the_name_of_a_formula_is_known_to_removal_and_recycling(f):
 
 
 UNTOLD = {
+    "its axes rearranged": lambda z: (
+        z.view(-1, 2, 3).flatten(1) * z.sigmoid().view(-1, 2, 3).flatten(1)
+    ),
+    "an axis put in twice": lambda z: (z.unsqueeze(1) * torch.sigmoid(z.unsqueeze(1))).squeeze(1),
     "a dropout in it": lambda z: z * F.dropout(torch.sigmoid(z), 0.5, True),
     "two formulas of one gate": two_formulas_of_one_gate,
     "its input is gone": written_over,
@@ -143,6 +156,8 @@ def test_a_formula_that_cannot_be_told_is_announced(f):
 
 
 NO_FORMULAS = {
+    "of every two units": every_two,
+    "added to what was empty": lambda z: torch.zeros_like(z).add_(z.relu()).mul_(2),
     "two values": lambda z: torch.relu(z) * z.roll(1, 1),
     "a half gates the other": gated_by_the_other_half,
     "normalised": normalised,
