@@ -215,13 +215,13 @@ def _rate(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-def _z_and_reach(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _z_and_bound(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     x = x.double()
     return x @ W.double() + b.double(), 1 + x.abs().sum(1, keepdim=True)
 
 
 def _z(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    return _z_and_reach(x, W, b)[0]
+    return _z_and_bound(x, W, b)[0]
 
 
 def _smallest_above(room: Tensor) -> Tensor:
@@ -230,18 +230,18 @@ def _smallest_above(room: Tensor) -> Tensor:
 
 
 def _room(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    z, reach = _z_and_reach(x, W, b)
-    return z / reach
+    z, bound = _z_and_bound(x, W, b)
+    return z / bound
 
 
 def _at_largest(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    z, _ = _z_and_reach(x, W, b)
+    z, _ = _z_and_bound(x, W, b)
     return _room(x, W, b).gather(0, z.argmax(0, keepdim=True))[0].clamp(min=0)
 
 
 def _extremes(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-    z, reach = _z_and_reach(x, W, b)
-    return (z.amax(0) / reach.amax()).clamp(min=0)
+    z, bound = _z_and_bound(x, W, b)
+    return (z.amax(0) / bound.amax()).clamp(min=0)
 
 
 RATE = Exercise(
@@ -267,19 +267,19 @@ RATE = Exercise(
             _at_largest,
         ),
         Mistake(
-            "this divides the largest z by the largest reach: every row has a reach of its own",
+            "this divides the largest z by the largest step bound: every row has one of its own",
             _extremes,
         ),
         Mistake(
-            "the bias moves too: the reach of a step is 1 plus the sum of |x|",
+            "the bias moves too: the step bound is 1 plus the sum of |x|",
             lambda x, W, b: (
-                (_z_and_reach(x, W, b)[0] / (_z_and_reach(x, W, b)[1] - 1)).amax(0).clamp(min=0)
+                (_z_and_bound(x, W, b)[0] / (_z_and_bound(x, W, b)[1] - 1)).amax(0).clamp(min=0)
             ),
         ),
         Mistake(
             "the sum is of x where |x| is meant: a weight on a negative input moves z as well",
             lambda x, W, b: (
-                (_z_and_reach(x, W, b)[0] / (1 + x.double().sum(1, keepdim=True)))
+                (_z_and_bound(x, W, b)[0] / (1 + x.double().sum(1, keepdim=True)))
                 .amax(0)
                 .clamp(min=0)
             ),
@@ -293,19 +293,19 @@ RATE = Exercise(
             lambda x, W, b: _room(x, W, b).mean(0).clamp(min=0),
         ),
         Mistake(
-            "the reach is that of squares: 1 plus the sum of |x|",
+            "the step bound is that of squares: 1 plus the sum of |x|",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().square().sum(1, keepdim=True))).amax(0).clamp(min=0)
             ),
         ),
         Mistake(
-            "the reach is the length of x: every weight moves by the rate, so |x| adds up",
+            "the step bound is the length of x: every weight moves by the rate, so |x| adds up",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().norm(dim=1, keepdim=True))).amax(0).clamp(min=0)
             ),
         ),
         Mistake(
-            "the reach is the length of x with a 1: every weight moves by the rate, so |x| adds up",
+            "the step bound is the length of x and a 1: every weight moves by the rate, so |x| adds up",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().square().sum(1, keepdim=True)).sqrt())
                 .amax(0)
@@ -313,19 +313,19 @@ RATE = Exercise(
             ),
         ),
         Mistake(
-            "the reach is the largest |x|: every weight moves, so |x| adds up",
+            "the step bound is the largest |x|: every weight moves, so |x| adds up",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().abs().amax(1, keepdim=True))).amax(0).clamp(min=0)
             ),
         ),
         Mistake(
-            "the reach is the mean of |x|: every weight moves, so |x| adds up",
+            "the step bound is the mean of |x|: every weight moves, so |x| adds up",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().abs().mean(1, keepdim=True))).amax(0).clamp(min=0)
             ),
         ),
         Mistake(
-            "the reach is left out: this is the largest z",
+            "the step bound is left out: this is the largest z",
             lambda x, W, b: _z(x, W, b).amax(0).clamp(min=0),
         ),
         Mistake(
@@ -337,11 +337,11 @@ RATE = Exercise(
             lambda x, W, b: _room(x, W, b).abs().amax(0),
         ),
         Mistake(
-            "this multiplies by the reach: divide, a long reach needs a small rate",
-            lambda x, W, b: (_z(x, W, b) * _z_and_reach(x, W, b)[1]).amax(0).clamp(min=0),
+            "this multiplies by the step bound: divide, a large step bound needs a small rate",
+            lambda x, W, b: (_z(x, W, b) * _z_and_bound(x, W, b)[1]).amax(0).clamp(min=0),
         ),
         Mistake(
-            "this is one over it: the rate is room over reach",
+            "this is one over it: the rate is room over the step bound",
             lambda x, W, b: (1 / _room(x, W, b)).amax(0).clamp(min=0),
         ),
         Mistake(
@@ -371,7 +371,7 @@ RATE = Exercise(
         "Compute that quotient for all rows and units, (batch, units), and take the largest of "
         "each column; nothing below 0.",
     ),
-    teaches="Whether a step can kill a unit shows before the step: its room against the reach.",
+    teaches="Whether a step can kill a unit shows beforehand: its room against the step bound.",
 )
 
 EXERCISES = (COST, RATE)
