@@ -305,7 +305,7 @@ RATE = Exercise(
             ),
         ),
         Mistake(
-            "the step bound is the length of (x, 1): every weight moves by the rate, so |x| adds up",
+            "the step bound is the length of (x, 1): each weight moves by the rate, so |x| adds up",
             lambda x, W, b: (
                 (_z(x, W, b) / (1 + x.double().square().sum(1, keepdim=True)).sqrt())
                 .amax(0)
