@@ -20,8 +20,9 @@ from torch import Tensor
 
 __all__ = ["HOW", "Checked", "Claim", "ClaimError", "claim", "collecting"]
 
-HOW = ("proved", "exact", "cited", "run")
-"""How a claim can be known: derived; computed without a draw; found by others; measured in runs."""
+HOW = ("proved", "exact", "cited", "run", "recorded")
+"""How a claim can be known: derived; computed without a draw; found by others; measured in runs
+of the page; measured in runs that are kept, and so are the same whatever the page draws."""
 
 ENOUGH = 0.9
 """Of many seeds, the share on which a claim about each of them must hold, and its null must not."""
@@ -142,9 +143,9 @@ def _refuse_unchecked(said: Claim, measured: object, null: object) -> None:
         raise ValueError(f"{said.name}: how={said.how!r} is none of {', '.join(HOW)}")
     if said.how == "cited" and not said.source:
         raise ValueError(f"{said.name} is cited and names no source: source='hanin2018'")
-    if said.how in ("run", "exact") and measured is None:
+    if said.how in ("run", "recorded", "exact") and measured is None:
         raise ValueError(f"{said.name} has nothing measured to check")
-    if said.how == "run" and null is None:
+    if said.how in ("run", "recorded") and null is None:
         raise ValueError(
             f"{said.name} has no null: give null=, the same measurement where the effect is absent "
             "(the term deleted, the labels shuffled, the arm compared with itself)"

@@ -25,10 +25,10 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from tqdm import tqdm
 
-from mlpinit import __version__, corpus, init, train
+from mlpinit import __version__, corpus, init, redraw, train
 from mlpinit.corpus import Splits
 from mlpinit.init import Scheme
 from mlpinit.normalize import Statistics
@@ -254,7 +254,8 @@ def _train(
     snapshots: Collection[int] = (),
 ) -> train.Run:
     """The first `steps` steps of runs of `of` steps, given as rung and seed, in one stack."""
-    generators = [Generator().manual_seed(seed) for _, seed in runs]
+    with redraw.redrawn(0):  # a record is of the seed that it names
+        generators = [torch.Generator().manual_seed(seed) for _, seed in runs]
     starts = [
         init.draw(rung.arch, rung.scheme, generator=g)
         for (rung, _), g in zip(runs, generators, strict=True)

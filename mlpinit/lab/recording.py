@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from mlpinit import corpus as corpora
 from mlpinit import init, mlp, saturation, train
@@ -180,7 +180,7 @@ def record(
     found = corpora.load(corpus)
     splits = corpora.split(found)
     arch = Architecture(vocab_size=found.vocab_size, normalize=normalize)
-    g = Generator().manual_seed(seed)
+    g = torch.Generator().manual_seed(seed)
     start = init.draw(arch, scheme, generator=g)
     run = train.sgd(
         start,
@@ -296,7 +296,7 @@ def _probe(contexts: Contexts, batch_size: int, arch: Architecture, seed: int) -
     A normalised network draws no hidden biases, and so trains on other batches. All runs of a seed
     are shown on the same one.
     """
-    g = Generator().manual_seed(seed)
+    g = torch.Generator().manual_seed(seed)
     init.draw(replace(arch, normalize=None), init.UNSCALED, generator=g)
     rows = torch.randint(0, len(contexts), (batch_size,), generator=g)
     return Contexts(contexts.X[rows], contexts.Y[rows])

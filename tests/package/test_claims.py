@@ -60,7 +60,7 @@ def test_entries_of_other_axes_must_all_hold():
         ({"measured": True, "over": 0, "null": False}, "no bounds"),
         ({"how": "exact"}, "nothing measured"),
         ({"how": "cited"}, "no source"),
-        ({"how": "felt"}, "none of proved, exact, cited, run"),
+        ({"how": "felt"}, "none of proved, exact, cited, run, recorded"),
         ({"measured": 1.0, "over": 2, "under": 1, "null": 0.0}, "nothing lies over 2"),
         ({"measured": torch.empty(0), "over": 0, "null": 0.0}, "empty"),
     ],

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlpinit import corpus, init, mlp, records, train
+from mlpinit import corpus, init, mlp, records, redraw, train
 from mlpinit.records import RUNGS, SEEDS, Job, RecordError
 
 SURNAMES = corpus.load().sha256
@@ -473,3 +473,11 @@ def test_the_published_figures_are_ours(book, rung, train, dev):
     slack = {"original": 0.01, "batch": 4e-3}.get(rung, 5e-4)
     for name, (low, high) in (("train", train), ("dev", dev)):
         assert low - slack < entry.loss[name] < high + slack
+
+
+def test_a_record_is_of_the_seed_it_names_whatever_is_redrawn():
+    (entry,) = [
+        r for r in records.load() if (r.corpus, r.rung, r.seed) == ("surnames", "kaiming", 1)
+    ]
+    with redraw.redrawn(1):
+        assert records.changed([entry]) == []

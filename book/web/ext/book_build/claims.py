@@ -90,8 +90,10 @@ def kind(claim: evidence.Known) -> str:
     """Say how it is known, in the words of the book."""
     if claim.how == "cited":
         return f"cited: {{cite:t}}`{claim.source}`"
-    if claim.how != "run":
+    if claim.how in ("proved", "exact"):
         return {"proved": "proved", "exact": "computed exactly"}[claim.how]
+    if claim.how == "recorded":
+        return f"{claim.seeds} recorded seeds" + ", paired" * claim.paired
     if claim.seeds == 1:
         return "one run"
     return f"{claim.seeds} seeds, paired" if claim.paired else f"{claim.seeds} seeds"
@@ -102,7 +104,7 @@ def counts(claim: evidence.Known) -> str:
     if not claim.nulls:
         return "holds" if claim.margins else ""
     held, rejected = ("{} of {}".format(*count) for count in (claim.held, claim.rejected))
-    return f"{held}; {rejected}" if claim.how == "run" else f"holds; {rejected}"
+    return f"holds; {rejected}" if claim.how == "exact" else f"{held}; {rejected}"
 
 
 def margin(claim: evidence.Known) -> str:
@@ -115,11 +117,11 @@ def in_words(claim: evidence.Known) -> str:
     """Say in one line how a claim is known."""
     if claim.how == "cited":
         return "Cited: the source stands in the sentence."
-    if claim.how != "run":
+    if claim.how in ("proved", "exact"):
         said = {"proved": "Proved", "exact": "Computed exactly, without a draw"}[claim.how]
         return f"{said}; checked in every build." if claim.margins else f"{said}."
     (held, of), (rejected, among) = claim.held, claim.rejected
-    what = unit(claim)
+    what = unit(claim, of)
     said = [f"Holds in {held} of {of} {what}"]
     if number := margin(claim):
         said.append(f", smallest margin {number}")
@@ -127,10 +129,10 @@ def in_words(claim: evidence.Known) -> str:
     return "".join(said)
 
 
-def unit(claim: evidence.Known) -> str:
+def unit(claim: evidence.Known, of: int) -> str:
     """Name what was repeated."""
-    if claim.is_recorded:
-        return "recorded seeds"
+    if claim.how == "recorded":
+        return "recorded seeds" if of > 1 else f"comparisons of {claim.seeds} recorded seeds"
     if claim.seeds == 1:
         return "seeds"
     return f"repetitions with {claim.seeds} {'paired ' * claim.paired}seeds each"
@@ -138,7 +140,8 @@ def unit(claim: evidence.Known) -> str:
 
 def in_short(claim: evidence.Known) -> str:
     """Write the code for print."""
-    return "{}/{}".format(*claim.held) if claim.how == "run" else claim.how[0].upper()
+    measured = claim.how in ("run", "recorded")
+    return "{}/{}".format(*claim.held) if measured else claim.how[0].upper()
 
 
 def sentence(says: str) -> str:

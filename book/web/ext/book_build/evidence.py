@@ -67,15 +67,8 @@ class Known:
     nulls: list[list[float]]
 
     @property
-    def is_recorded(self) -> bool:
-        """Tell whether the page reads its runs from records: the same ones in every repetition."""
-        return (
-            self.how == "run" and len(self.margins) > 1 and len(set(map(tuple, self.margins))) == 1
-        )
-
-    @property
     def held(self) -> tuple[int, int]:
-        """In how many of how many repetitions it held; of recorded seeds, on how many of those."""
+        """In how many of how many repetitions it held; of recorded runs, on how many seeds."""
         return self._count(self.margins, lambda margin: margin > 0)
 
     @property
@@ -95,7 +88,7 @@ class Known:
         return all(10 * k >= ENOUGH * n for k, n in counts)
 
     def _count(self, found: list[list[float]], good: Any) -> tuple[int, int]:
-        if self.is_recorded:
+        if self.how == "recorded":
             return sum(map(good, found[0])), len(found[0])
         each = [10 * sum(map(good, margins)) >= ENOUGH * len(margins) for margins in found]
         return sum(each), len(each)
