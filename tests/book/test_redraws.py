@@ -130,3 +130,14 @@ def test_a_page_that_has_no_claims_is_refused(
     monkeypatch.setattr(sys, "argv", ["redraws", "other"])
     assert redraws.main() == 2
     assert "no page with claims is called other" in capsys.readouterr().err
+
+
+def test_what_a_repetition_has_kept_in_mind_is_forgotten_by_the_next(project: Path) -> None:
+    code = (
+        "from mlpinit.lab.batch import first_batch\n"
+        "mean = first_batch()[0].double().mean()\n"
+        'chapter.claim("page-batch", "its mean is over 0", mean, over=0, null=-1.0)\n'
+    )
+    edit(project, "assert abs(x", f"{code}assert abs(x")
+    margins = [redraws.repetition(project, PAGE, k)["claims"][-1]["margins"] for k in (0, 1, 0)]
+    assert margins[0] == margins[2] != margins[1]

@@ -56,6 +56,7 @@ def repetition(root: Path, page: str, times: int) -> dict[str, Any]:
     from mlpinit import claims, redraw  # noqa: PLC0415
 
     torch.set_num_threads(1)
+    forget()
     module = types.ModuleType("page")
     failed = vars(module)[ASSERTS] = []
     sys.modules["page"] = module
@@ -73,6 +74,14 @@ def repetition(root: Path, page: str, times: int) -> dict[str, Any]:
                     ) from error
             plt.close("all")
     return {"claims": [asdict(c) for c in found], "asserts": failed}
+
+
+def forget() -> None:
+    """Empty the package's caches: what they hold was drawn by another repetition."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "mlpinit"]:
+        for value in list(vars(sys.modules[name]).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
 
 
 def attempt(root: Path, page: str, times: int, kept: Path) -> str | None:
