@@ -266,7 +266,7 @@ def is_clamp(name: str, bounds: Mapping[str, object]) -> bool:
 
 
 def clamp_bounds(args: Sequence, kwargs: Mapping[str, object]) -> dict[str, object]:
-    """The bounds of clamp(z, *args, **kwargs) by their names."""
+    """The bounds that a call of `clamp` was given, by their names."""
     return {**dict(zip(("min", "max"), args, strict=False)), **kwargs}
 
 

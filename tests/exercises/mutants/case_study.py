@@ -145,7 +145,7 @@ WRONG = {
         "the length of x:": lambda *a: _best(
             _rates(*a, lambda x: 1 + x.square().sum(1, keepdim=True).sqrt())
         ),
-        "with a 1": lambda *a: _best(
+        "length of (x, 1)": lambda *a: _best(
             _rates(*a, lambda x: (1 + x.square().sum(1, keepdim=True)).sqrt())
         ),
         "the largest |x|": lambda *a: _best(
