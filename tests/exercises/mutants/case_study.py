@@ -157,7 +157,7 @@ WRONG = {
         "the largest z": lambda *a: _best(_rates(*a, lambda x: 1)),
         "the bias is left out": lambda x, W, b: _best(_rates(x, W, 0)),
         "|z| is taken": lambda *a: _rates(*a).abs().amax(0),
-        "multiplies by the reach": lambda x, W, b: _best(
+        "multiplies by the step bound": lambda x, W, b: _best(
             (x @ W + b) * (1 + x.abs().sum(1, keepdim=True))
         ),
         "a rate for each row": lambda *a: _rates(*a).amax(1).clamp(min=0),
