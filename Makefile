@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test survey test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
+.PHONY: help book test survey mutants test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -72,10 +72,13 @@ book: $(PACKAGE)  ## build the book and print the page to open (SOLUTIONS=0 leav
 test: $(PACKAGE)  ## lint, then test all that a change can break (TESTERS=2 processes)
 	@"$(PY)" -m ruff check
 	@"$(PY)" -m ruff format --check
-	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest --cov -m "not survey" $(SIDE_BY_SIDE)
+	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest --cov -m "not survey and not mutants" $(SIDE_BY_SIDE)
 
 survey: $(PACKAGE)  ## test the rest: every page in four views, the PDF, what Binder installs
 	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest -m survey $(SIDE_BY_SIDE) tests/book
+
+mutants: $(PACKAGE)  ## alter the chapters' experiments, two claims a chapter, and see the claims fail (half an hour)
+	@"$(PY)" -m pytest -m mutants $(SIDE_BY_SIDE) tests/book/test_mutation.py
 
 ifdef TORCH
 test-package:

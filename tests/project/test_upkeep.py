@@ -114,8 +114,9 @@ def test_the_survey_is_run_wherever_the_tests_are(path: Path) -> None:
 def test_what_the_tests_leave_to_the_survey_is_what_the_survey_selects() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"pytest (?:--cov )?-m (\"[\w ]+\"|\w+)", makefile) == [
-        '"not survey"',
+        '"not survey and not mutants"',
         "survey",
+        "mutants",
     ]
 
 
