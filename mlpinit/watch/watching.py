@@ -91,7 +91,7 @@ def watch(
     and formulas without an activation function, activations inside scripted modules, attention's
     softmax, functions applied to parameters, and whatever runs outside model(x). A function that
     changes while it is watched is judged as it is at each step, and where layers come and go a
-    shared activation's sites are told by the layer before them: "act@layers.2". Nothing that goes
+    shared activation's sites are told by the layer before them: `act@layers.2`. Nothing that goes
     wrong here reaches the model's forward: it becomes a note.
 
     A unit is told by the last axis, or axis 1 after a convolution, and followed through a
