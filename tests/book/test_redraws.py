@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,9 @@ def test_the_command_keeps_what_is_done_and_goes_on_from_there(
     project: Path, collected: Callable[[], list[int]]
 ) -> None:
     path = redraws.file_of(project, PAGE, evidence.key_of(project, PAGE), 3)
+    before = dict(os.environ)
     assert redraws.attempt(project, PAGE, 3, path) is None
+    assert dict(os.environ) == before
     assert collected() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     record = evidence.load(project, PAGE)
     near, exact = record.claims

@@ -23,7 +23,7 @@ from book_build import evidence
 from book_build.environment import KERNEL_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["main", "repetition"]
 
@@ -86,9 +86,9 @@ def forget() -> None:
 
 def attempt(root: Path, page: str, times: int, kept: Path) -> str | None:
     """What a worker does: one repetition, kept as a file; or why it could not."""
-    os.environ.update(KERNEL_ENVIRONMENT)
     try:
-        found = repetition(root, page, times)
+        with as_a_kernel():
+            found = repetition(root, page, times)
     except Exception as error:
         return f"{page}, {times}: {error}"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,18 @@ def attempt(root: Path, page: str, times: int, kept: Path) -> str | None:
     part.write_text(json.dumps(found), encoding="utf-8")
     part.replace(kept)
     return None
+
+
+@contextlib.contextmanager
+def as_a_kernel() -> Iterator[None]:
+    """Have the environment that a build's kernels have, for a while: a worker may be its caller."""
+    before = dict(os.environ)
+    os.environ.update(KERNEL_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def file_of(root: Path, page: str, key: str, times: int) -> Path:
