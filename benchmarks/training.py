@@ -36,7 +36,7 @@ ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 def start(seed: int) -> tuple[Params, Generator]:
     g = torch.Generator().manual_seed(seed)
-    return init.draw(Architecture(), init.UNSCALED, generator=g), g
+    return init.draw(Architecture(), init.QUIET_OUTPUT, generator=g), g
 
 
 def autograd_loop(data: Contexts, steps: int, seed: int) -> Tensor:

@@ -80,6 +80,16 @@ class Checked:
         """On how many of the `nulls` it does not hold."""
         return sum(not margin > 0 for margin in self.nulls)
 
+    @property
+    def holds(self) -> bool:
+        """Whether it holds on enough of them."""
+        return self.held >= ENOUGH * len(self.margins)
+
+    @property
+    def could_fail(self) -> bool:
+        """Whether its null is rejected on enough of them."""
+        return self.rejected >= ENOUGH * len(self.nulls)
+
 
 def claim(
     name: str,
@@ -195,13 +205,13 @@ def _raise_if_false(
     checked: Checked, measured: Measured | None, bounds: tuple[float, float]
 ) -> None:
     said = checked.claim
-    if checked.held < ENOUGH * len(checked.margins):
+    if not checked.holds:
         n = len(checked.margins)
         holds = f"holds on {checked.held} of {n} seeds" if n > 1 else "does not hold"
         raise ClaimError(
             f"{said.name}: “{said.says}” {holds}. Measured: {measured}; wanted: {_told(bounds)}"
         )
-    if checked.rejected < ENOUGH * len(checked.nulls):
+    if not checked.could_fail:
         raise ClaimError(
             f"{said.name}: “{said.says}” passes its null as well, by {max(checked.nulls):.3g}, "
             f"so its check shows nothing. Wanted: {_told(bounds)}"

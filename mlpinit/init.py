@@ -13,8 +13,8 @@ from mlpinit import activations
 from mlpinit.params import Architecture, Params, stack
 
 __all__ = [
-    "ALL_ONES",
-    "UNSCALED",
+    "AS_DRAWN",
+    "QUIET_OUTPUT",
     "Params",
     "Scheme",
     "draw",
@@ -60,15 +60,15 @@ class Scheme:
         ]
 
 
-ALL_ONES = Scheme("nothing scaled", lambda fan_in, fan_out: 1.0, 1.0, 1.0, 1.0)
+AS_DRAWN = Scheme("as drawn", lambda fan_in, fan_out: 1.0, 1.0, 1.0, 1.0)
 """Every number as drawn, the output layer included."""
 
-UNSCALED = Scheme("hidden layer unscaled", lambda fan_in, fan_out: 1.0, 1.0)
+QUIET_OUTPUT = Scheme("quiet output", lambda fan_in, fan_out: 1.0, 1.0)
 """Hidden layers as drawn, output weights ×0.01, output biases ×0: where the article starts."""
 
 
 def scaled(w: float, b: float) -> Scheme:
-    """Hidden weights ×w and hidden biases ×b; the output layer as in `UNSCALED`.
+    """Hidden weights ×w and hidden biases ×b; the output layer as in `QUIET_OUTPUT`.
 
     >>> scaled(0.2, 0.01).factors(Architecture())
     [(0.2, 0.01), (0.01, 0.0)]
@@ -172,7 +172,7 @@ def draw(
     PyTorch's layers hold the transpose of our W, (fan_out, fan_in).
 
     >>> g = torch.Generator().manual_seed(2147483647)
-    >>> draw(Architecture(), UNSCALED, generator=g).C[0, :3]
+    >>> draw(Architecture(), QUIET_OUTPUT, generator=g).C[0, :3]
     tensor([ 1.5674, -0.2373, -0.0274])
     """
     on = generator.device

@@ -65,7 +65,7 @@ def forward(
     Raises `ValueError` when X does not fit the network, before any work is done.
 
     >>> from mlpinit import init
-    >>> start = init.draw(Architecture(), init.UNSCALED, generator=torch.Generator())
+    >>> start = init.draw(Architecture(), init.QUIET_OUTPUT, generator=torch.Generator())
     >>> record = forward(start, torch.tensor([[0, 0, 5], [0, 5, 13]]))
     >>> record.embeddings.shape, record.activations[0].shape, record.logits.shape
     (torch.Size([2, 30]), torch.Size([2, 200]), torch.Size([2, 27]))
@@ -344,7 +344,7 @@ def as_module(params: Params, statistics: Statistics | None = None) -> nn.Sequen
     PyTorch's layer does not have.
 
     >>> from mlpinit import init
-    >>> start = init.draw(Architecture(), init.UNSCALED, generator=torch.Generator())
+    >>> start = init.draw(Architecture(), init.QUIET_OUTPUT, generator=torch.Generator())
     >>> as_module(start)
     Sequential(
       (0): Embedding(27, 10)

@@ -159,7 +159,7 @@ def stack(networks: Sequence[Params]) -> Params:
     Raises `ValueError` when there is none, or when their architectures differ.
 
     >>> from mlpinit import init
-    >>> start = init.draw(Architecture(), init.UNSCALED, generator=torch.Generator())
+    >>> start = init.draw(Architecture(), init.QUIET_OUTPUT, generator=torch.Generator())
     >>> stack([start, start, start]).W[0].shape
     torch.Size([3, 30, 200])
     """

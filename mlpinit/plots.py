@@ -45,8 +45,8 @@ PINK = "#c46f9f"
 GREY = "#858d96"
 
 SCHEME_COLOURS = {
-    "nothing scaled": VERMILION,
-    "hidden layer unscaled": ORANGE,
+    "as drawn": VERMILION,
+    "quiet output": ORANGE,
     "W×0.1, b×0.01": SKY,
     "W×0.2, b×0.01": BLUE,
 }

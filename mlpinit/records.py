@@ -118,8 +118,8 @@ class Rung:
 RUNGS: dict[str, Rung] = {
     rung.key: rung
     for rung in (
-        Rung("original", "original", Architecture(), init.ALL_ONES),
-        Rung("softmax", "softmax fixed", Architecture(), init.UNSCALED),
+        Rung("original", "original", Architecture(), init.AS_DRAWN),
+        Rung("softmax", "softmax fixed", Architecture(), init.QUIET_OUTPUT),
         Rung("saturation", "saturation fixed", Architecture(), init.scaled(0.2, 0.01)),
         Rung("kaiming", "Kaiming", Architecture(), init.kaiming("tanh")),
         Rung("batch", "batch norm", Architecture(normalize="batch"), init.kaiming("tanh")),

@@ -24,14 +24,13 @@ from mlpinit.sites import (
     Measured,
     check_model,
     check_padding,
+    compared,
     difference,
     evaluating,
     find_cuts,
-    largest,
     measure,
     named_inputs,
     outputs,
-    rounding,
     trace,
     unusual,
 )
@@ -329,16 +328,17 @@ def _check_outputs(
     model: nn.Module, plan: _Plan, batches: Batches, tolerance: float | None, odd: str
 ) -> float:
     """The largest change of an output under the plan; `ValueError` if it is above tolerance."""
-    change, allowed = 0.0, tolerance or 0.0
-    for batch in batches:
-        args, named = batches.arguments(batch)  # a forward may change its input
-        before = [t.clone() for t in outputs(model, model(*args, **named))]
-        args, named = batches.arguments(batch)
-        after = outputs(model, torch.func.functional_call(model, plan.new, args, named))
-        for was, is_ in zip(before, after, strict=True):
-            change = max(change, difference(was, is_))
-            if tolerance is None:
-                allowed = max(allowed, rounding(was.dtype, largest(was)))
+
+    def before(*args: Tensor, **named: Tensor) -> list[Tensor]:
+        return outputs(model, model(*args, **named))
+
+    def after(*args: Tensor, **named: Tensor) -> list[Tensor]:
+        return outputs(model, torch.func.functional_call(model, plan.new, args, named))
+
+    def apart(was: list[Tensor], now: list[Tensor]) -> float:
+        return max(difference(a, b) for a, b in zip(was, now, strict=True))
+
+    change, allowed = compared(batches, before, after, tolerance, apart)
     if not change <= allowed:
         raise ValueError(
             f"an output would move by {change:.3g}, more than the tolerance of {allowed:.3g}: "

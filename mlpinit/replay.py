@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -28,6 +29,7 @@ FOLDER = Path(__file__).parent / "data" / "replays"
 BLOCKS = 100
 WRITE = "record"  # `MLPINIT_FULL=record` trains to the end and keeps what comes of it
 REMEDY = f"`make book FULL={WRITE}` makes it"
+T = TypeVar("T")
 TOLERANCE = 1e-4
 """How far rounding, which differs between processors, may move a recorded mean, in nats.
 
@@ -110,7 +112,7 @@ def ended(
     path = folder / f"{name}.json"
     rates = {"steps": steps, "lr": lr}
     settings = {**rates, "batch_size": batch_size, "frozen": sorted(frozen)}
-    kept = None if moved or wanted == WRITE else _read(path, settings)
+    kept = None if moved or wanted == WRITE else _read(path, settings, lambda r: _Record(**r))
     first = steps if moved else records.replayed_steps(steps)
     run = train.sgd(
         params,
@@ -193,7 +195,7 @@ def kept(
     wanted = os.environ.get(records.FULL)
     path = folder / f"{name}.json"
     settings = dict(settings)
-    then = None if wanted == WRITE else _read_part(path, settings)
+    then = None if wanted == WRITE else _read(path, settings, _parts)
     now = {"part": part()} | ({"measured": whole()} if wanted else {})
     now = {kind: {n: _rounded(t) for n, t in found.items()} for kind, found in now.items()}
     if then is None:
@@ -257,32 +259,24 @@ def _changed(name: str, how: str) -> str:
     return f"{name} is not what today's code makes: {how}. {REMEDY} again"
 
 
-def _read(path: Path, settings: Mapping[str, object]) -> _Record:
-    """The record of a training with these settings."""
-    try:
-        kept = _Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise RecordError(f"{path.name} cannot be read: {error}. {REMEDY}") from error
-    if kept.settings != settings:
-        raise RecordError(
-            f"{path.name} is of {_told(kept.settings)}, not of {_told(settings)}. "
-            f"{REMEDY} again, or give this training a name of its own"
-        )
-    return kept
-
-
-def _read_part(path: Path, settings: Mapping[str, object]) -> dict[str, dict]:
-    """The record of an experiment with these settings, of which a part is compared."""
+def _read(path: Path, settings: Mapping[str, object], made: Callable[[dict], T]) -> T:
+    """The record of an experiment with these settings, as `made` has it."""
     try:
         then = json.loads(path.read_text(encoding="utf-8"))
-        of = {kind: dict(then[kind]) for kind in ("settings", "part", "measured")}
+        record = made(then)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecordError(f"{path.name} cannot be read: {error}. {REMEDY}") from error
-    if of["settings"] != settings:
+    if then["settings"] != settings:
         raise RecordError(
-            f"{path.name} is of {_told(of['settings'])}, not of {_told(settings)}. {REMEDY} again"
+            f"{path.name} is of {_told(then['settings'])}, not of {_told(settings)}. "
+            f"{REMEDY} again, or give this experiment a name of its own"
         )
-    return of
+    return record
+
+
+def _parts(record: dict) -> dict[str, dict]:
+    """What `kept` keeps: what the experiment is of, and what was found of a part and of all."""
+    return {kind: dict(record[kind]) for kind in ("settings", "part", "measured")}
 
 
 def _told(settings: Mapping[str, object]) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "ACTIVATION_FUNCTIONS",
     "ACTIVATION_MODULES",
     "ARITHMETIC",
+    "CONSTANTS",
     "Batches",
     "Cuts",
     "Dead",
@@ -39,6 +40,7 @@ __all__ = [
     "check_model",
     "check_padding",
     "clamp_bounds",
+    "compared",
     "difference",
     "evaluating",
     "find_cuts",
@@ -279,11 +281,13 @@ def _is_activation(node: Node, modules: Mapping[str, nn.Module]) -> bool:
     return name in ACTIVATION_FUNCTIONS or is_clamp(name, clamp_bounds(node.args[1:], node.kwargs))
 
 
-_CONSTANTS = frozenset(
-    ("getattr", "size", "dim", "numel", "len", "ndimension", "zeros_like", "ones_like", "full_like",
-     "zeros", "ones", "full", "tensor", "new_zeros", "new_ones", "new_full", "new_tensor")
+CONSTANTS = frozenset(
+    ("zeros_like", "ones_like", "full_like", "zeros", "ones", "full", "tensor", "new_zeros",
+     "new_ones", "new_full", "new_tensor")
 )  # fmt: skip
-"""What is made of no value of the forward, but of its shape."""
+"""Functions whose tensors are made of no value, but of a shape."""
+
+_SHAPES = frozenset(("getattr", "size", "dim", "numel", "len", "ndimension"))
 
 
 class _Traced:
@@ -312,7 +316,7 @@ class _Traced:
         """Sort a node in. The base name, if it is an activation applied to data."""
         sources = node.all_input_nodes
         if node.op in ("call_function", "call_method") and (
-            _name(node) in _CONSTANTS or (sources and self.numbers.issuperset(sources))
+            _name(node) in CONSTANTS | _SHAPES or (sources and self.numbers.issuperset(sources))
         ):
             self.numbers.add(node)
             return ""
@@ -902,6 +906,29 @@ def largest(t: Tensor) -> float:
     size = (t if t.is_floating_point() or t.is_complex() else t.double()).abs()
     size = size[size.isfinite()]
     return float(size.max()) if size.numel() else 0.0
+
+
+def compared(
+    batches: Batches,
+    before: Callable[..., list[Tensor]],
+    after: Callable[..., list[Tensor]],
+    tolerance: float | None,
+    apart: Callable[[list[Tensor], list[Tensor]], float],
+) -> tuple[float, float]:
+    """How far outputs lie apart on the data, by `apart`, and how far they may.
+
+    Each is given copies of its own: a forward may change its input. A tolerance of None means what
+    rounding may do to the outputs of `before`.
+    """
+    most, allowed = 0.0, tolerance or 0.0
+    for batch in batches:
+        args, named = batches.arguments(batch)
+        was = [t.clone() for t in before(*args, **named)]
+        args, named = batches.arguments(batch)
+        most = max(most, apart(was, after(*args, **named)))
+        if tolerance is None:
+            allowed = max(allowed, *(rounding(t.dtype, largest(t)) for t in was))
+    return most, allowed
 
 
 def difference(a: Tensor, b: Tensor) -> float:

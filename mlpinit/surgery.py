@@ -28,6 +28,7 @@ from mlpinit.sites import (
     SiteError,
     check_model,
     check_padding,
+    compared,
     difference,
     find_cuts,
     largest,
@@ -239,31 +240,24 @@ def _verify(
     blame: Callable[[], str],
 ) -> float:
     """The largest difference of an output on the data; `RemovalError` above the tolerance."""
+
+    def original(*args: Tensor, **named: Tensor) -> list[Tensor]:
+        return outputs(before, before(*args, **named))
+
+    def cut(*args: Tensor, **named: Tensor) -> list[Tensor]:
+        try:
+            answer = after(*args, **named)
+        except Exception as error:
+            raise RemovalError(
+                f"without the units the model does not run ({error}). Does its forward name a "
+                "size, as in view(-1, 1024)? flatten(1) does not"
+            ) from error
+        return outputs(after, answer)
+
     modes = {module: module.training for module in after.modules()}
     after.eval()
-    most, allowed = 0.0, tolerance if tolerance is not None else 0.0
     with torch.no_grad():
-        for batch in batches:
-            args, named = batches.arguments(batch)
-            wanted = outputs(before, before(*args, **named))
-            try:
-                args, named = batches.arguments(batch)
-                answer = after(*args, **named)
-            except Exception as error:
-                raise RemovalError(
-                    f"without the units the model does not run ({error}). Does its forward name a "
-                    "size, as in view(-1, 1024)? flatten(1) does not"
-                ) from error
-            got = outputs(after, answer)
-            if len(got) != len(wanted):
-                raise RemovalError(
-                    f"without the units the model answers with {len(got)} tensors where it had "
-                    f"{len(wanted)}; they cannot be compared"
-                )
-            for a, b in zip(wanted, got, strict=True):
-                most = max(most, _difference(a, b))
-                if tolerance is None:
-                    allowed = max(allowed, rounding(a.dtype, largest(a)))
+        most, allowed = compared(batches, original, cut, tolerance, _apart)
     for module, mode in modes.items():
         module.training = mode
     if not most <= allowed:
@@ -282,6 +276,15 @@ def _blame(plan: Map, cuts: Cuts, measured: Measured) -> str:
         return odd
     node = max(widths, key=widths.get)
     return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}{odd}"
+
+
+def _apart(wanted: list[Tensor], got: list[Tensor]) -> float:
+    if len(got) != len(wanted):
+        raise RemovalError(
+            f"without the units the model answers with {len(got)} tensors where it had "
+            f"{len(wanted)}; they cannot be compared"
+        )
+    return max(map(_difference, wanted, got))
 
 
 def _difference(a: Tensor, b: Tensor) -> float:

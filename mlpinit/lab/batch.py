@@ -29,7 +29,7 @@ def first_batch() -> tuple[Tensor, Tensor]:
     """
     contexts = corpus.split(corpus.load()).train
     g = torch.Generator().manual_seed(SEED)
-    init.draw(mlp.Architecture(), init.UNSCALED, generator=g)
+    init.draw(mlp.Architecture(), init.QUIET_OUTPUT, generator=g)
     rows = torch.randint(0, len(contexts), (SIZE,), generator=g)
     return contexts.X[rows], contexts.Y[rows]
 

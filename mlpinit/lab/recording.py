@@ -297,7 +297,7 @@ def _probe(contexts: Contexts, batch_size: int, arch: Architecture, seed: int) -
     are shown on the same one.
     """
     g = torch.Generator().manual_seed(seed)
-    init.draw(replace(arch, normalize=None), init.UNSCALED, generator=g)
+    init.draw(replace(arch, normalize=None), init.QUIET_OUTPUT, generator=g)
     rows = torch.randint(0, len(contexts), (batch_size,), generator=g)
     return Contexts(contexts.X[rows], contexts.Y[rows])
 

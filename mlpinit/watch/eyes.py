@@ -206,18 +206,18 @@ class Eyes(TorchFunctionMode):
         for function in arithmetic_functions():
             self.looks[function] = self._arithmetic
         for function in rearranging_functions():
-            self.looks[function] = self._rearranged
+            self.looks[function] = partial(self._then, self.formulas.rearranged)
         for function in constant_functions():
-            self.looks[function] = self._constant
+            self.looks[function] = partial(self._then, self._constant)
         for function, channel in deciding_functions():
             maps = function.__name__.startswith(
                 ("linear", "conv", "matmul", "__matmul", "bilinear")
             )
-            self.looks[function] = partial(self._layer, channel, maps)
+            self.looks[function] = partial(self._then, partial(self._layer, channel, maps))
         for function, name in clamp_functions().items():
             self.looks[function] = partial(self._clamp, name)
         for function in moving_functions():
-            self.looks[function] = self._moved
+            self.looks[function] = partial(self._then, self._moved)
         for function, name in function_names().items():
             self.looks[function] = partial(self._activation, name, _in_place(function))
         for name in _RECURRENT:
@@ -261,16 +261,21 @@ class Eyes(TorchFunctionMode):
         self.formulas.end()
         self.feed = None
 
-    def _layer(self, channel: int, maps: bool, func: Callable, args: tuple, kwargs: dict) -> Any:
+    def _then(self, after: Callable, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Call it, and tell `after` what came of it, unless that is made of weights alone."""
         out = func(*args, **kwargs)
+        if not (args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out)):
+            after(func, args, kwargs, out)
+        return out
+
+    def _layer(
+        self, channel: int, maps: bool, func: Callable, args: tuple, kwargs: dict, out: Any
+    ) -> None:
         if not isinstance(out, Tensor):
-            return out
-        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
-            return out
+            return
         if maps:
             self._feed(func, args, kwargs)
         self.layout.note(out, channel)
-        return out
 
     def _feed(self, func: Callable, args: tuple, kwargs: dict) -> None:
         given = (*args[:2], *kwargs.values()) if kwargs else args[:2]
@@ -281,27 +286,12 @@ class Eyes(TorchFunctionMode):
         if "matmul" not in func.__name__:  # a weight that is computed anew each time
             self.feed = self.names.caller(sys._getframe(2))
 
-    def _moved(self, func: Callable, args: tuple, kwargs: dict) -> Any:
-        out = func(*args, **kwargs)
-        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
-            return out
+    def _moved(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         self.layout.follow(func, args, kwargs, out)
         self.formulas.rearranged(func, args, kwargs, out)
-        return out
 
-    def _rearranged(self, func: Callable, args: tuple, kwargs: dict) -> Any:
-        out = func(*args, **kwargs)
-        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
-            return out
-        self.formulas.rearranged(func, args, kwargs, out)
-        return out
-
-    def _constant(self, func: Callable, args: tuple, kwargs: dict) -> Any:
-        out = func(*args, **kwargs)
-        if args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out):
-            return out
+    def _constant(self, _func: Callable, _args: tuple, _kwargs: dict, out: Any) -> None:
         self.formulas.constant(out)
-        return out
 
     def _arithmetic(self, func: Callable, args: tuple, kwargs: dict) -> Any:
         out, formula, z = self.formulas.arithmetic(func, args, kwargs)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mlpinit.sites import ARITHMETIC
+from mlpinit.sites import ARITHMETIC, CONSTANTS
 
 __all__ = [
     "Formula",
@@ -406,7 +406,5 @@ def rearranging_functions() -> Iterator[Callable]:
 
 def constant_functions() -> Iterator[Callable]:
     """Those whose values are made of no other value."""
-    for name in ("zeros_like", "ones_like", "full_like", "zeros", "ones", "full", "tensor"):
-        yield getattr(torch, name)
-    for name in ("new_zeros", "new_ones", "new_full", "new_tensor"):
-        yield getattr(Tensor, name)
+    for name in sorted(CONSTANTS):
+        yield getattr(Tensor if name.startswith("new_") else torch, name)

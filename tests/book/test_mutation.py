@@ -68,7 +68,8 @@ def test_the_claim_fails_where_its_experiment_is_altered(page: str) -> None:
 )
 def test_what_an_alteration_is(code: str, expected: list[str]) -> None:
     (statement,) = ast.parse(code).body
-    assert [ast.unparse(changed) for changed in mutation.altered(statement)] == expected
+    changed = [mutation.altered(statement, spot) for spot in mutation.spots(statement)]
+    assert [ast.unparse(statement) for statement in changed] == expected
 
 
 def test_only_what_the_measurement_comes_from_is_altered() -> None:

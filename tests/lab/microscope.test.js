@@ -75,7 +75,7 @@ test("the slider goes from frame to frame and has its step in words", () => {
 
 test("the sentence compares the two runs", () => {
   const { found: [left, right], sentence } = ask(["article", "scaled"], { step: 60 });
-  assert.equal(sentence, "At step 60: hidden layer unscaled has " +
+  assert.equal(sentence, "At step 60: quiet output has " +
     `${(100 * left.saturated).toFixed(1)}% of its activations saturated and a dev loss of ` +
     `${left.devLoss.toFixed(2)}; W×0.2, b×0.01 has ${(100 * right.saturated).toFixed(1)}% and ` +
     `${right.devLoss.toFixed(2)}.`);
@@ -92,7 +92,7 @@ test("the same run on both sides is shown and told once", () => {
 test("a run that is shorter says where it ends", () => {
   const short = { ...run("scaled"), steps: run("scaled").steps.map((step) => Math.min(step, 20)) };
   const { sentence } = ask([], { step: 60 }, [["article", run("article")], ["short", short]]);
-  assert.match(sentence, /^At step 60: hidden layer unscaled has .*; W×0.2, b×0.01 \(at its step 20\) has/);
+  assert.match(sentence, /^At step 60: quiet output has .*; W×0.2, b×0.01 \(at its step 20\) has/);
 });
 
 test("the table has a row a tensor, and a dash where there is no number", () => {

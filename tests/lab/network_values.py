@@ -54,7 +54,7 @@ def forms() -> list[tuple[int, int, int, bool]]:
 
 def of_form(values: Values, seed: int, depth: int, width: int, normalize: bool) -> list[dict]:
     kind = "batch" if normalize else None
-    drawn = draw(seed, depth, width, kind, "tanh", init.UNSCALED, torch.float32)
+    drawn = draw(seed, depth, width, kind, "tanh", init.QUIET_OUTPUT, torch.float32)
     draws = {
         "C": values.put(drawn.C),
         "W": [*map(values.put, drawn.W[:-1]), values.put(drawn.W[-1] / 0.01)],
@@ -105,7 +105,7 @@ def expected(
     b: float,
 ) -> dict:
     """Float64 numbers by autograd through torch's own layers, and what float32 counts."""
-    unit = draw(seed, depth, width, kind, name, init.UNSCALED, torch.float64)
+    unit = draw(seed, depth, width, kind, name, init.QUIET_OUTPUT, torch.float64)
     W = [*(one * w for one in unit.W[:-1]), draw_output(seed, depth, width, kind)]
     params = init.Params(unit.arch, unit.C, tuple(W), tuple(one * b for one in unit.b), unit.gain)
     X, Y = batch.first_batch()
@@ -129,7 +129,7 @@ def expected(
 def draw_output(seed: int, depth: int, width: int, kind: str | None) -> Tensor:
     """The output weights ×0.01 in float64, where `init.draw` multiplies in float32."""
     arch = mlp.Architecture(hidden=(width,) * depth, normalize=kind)
-    drawn = init.draw(arch, init.ALL_ONES, generator=torch.Generator().manual_seed(seed))
+    drawn = init.draw(arch, init.AS_DRAWN, generator=torch.Generator().manual_seed(seed))
     return drawn.W[-1].double() * 0.01
 
 

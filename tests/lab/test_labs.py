@@ -31,7 +31,7 @@ console.log(JSON.stringify(Object.fromEntries(Object.entries(kinds).map(([k, v])
 
 @pytest.fixture(scope="module")
 def run() -> recording.Recording:
-    return recording.record(init.UNSCALED, steps=20, frames=5, progress=False)
+    return recording.record(init.QUIET_OUTPUT, steps=20, frames=5, progress=False)
 
 
 def test_python_knows_the_settings_that_the_labs_have():

@@ -33,7 +33,7 @@ STEPS = 60
 FRAMES = 8
 SEED = 2147483647
 RUNS = {
-    "article": (init.UNSCALED, None),
+    "article": (init.QUIET_OUTPUT, None),
     "scaled": (init.scaled(0.2, 0.01), None),
     "batch": (init.scaled(0.2, 0.01), "batch"),
 }
@@ -234,7 +234,7 @@ def test_a_label_cannot_end_the_script():
 
 def test_a_run_that_diverges_says_so():
     with pytest.raises(train.TrainingDivergedError, match="step"):
-        record(init.ALL_ONES, steps=200, frames=3, lr=1e38, progress=False)
+        record(init.AS_DRAWN, steps=200, frames=3, lr=1e38, progress=False)
 
 
 def test_a_notebook_shows_the_runs_it_made(monkeypatch):
@@ -268,7 +268,7 @@ def test_a_microscope_on_nothing_is_refused(runs, settings, told):
 def test_node_reads_what_was_recorded(tmp_path):
     X, Y = batch.first_batch()
     start = init.draw(
-        mlp.Architecture(), init.UNSCALED, generator=torch.Generator().manual_seed(SEED)
+        mlp.Architecture(), init.QUIET_OUTPUT, generator=torch.Generator().manual_seed(SEED)
     )
     seen = mlp.forward(start, X)
     values = {
@@ -332,7 +332,7 @@ def test_a_run_of_a_stack_shows_what_the_same_run_alone_does():
 def test_a_run_without_its_first_and_last_snapshot_is_refused(at):
     splits = corpus.split(corpus.load())
     g = torch.Generator().manual_seed(SEED)
-    start = init.draw(mlp.Architecture(), init.UNSCALED, generator=g)
+    start = init.draw(mlp.Architecture(), init.QUIET_OUTPUT, generator=g)
     run = train.sgd(start, splits.train, steps=STEPS, generator=g, snapshots=at, progress=False)
     with pytest.raises(ValueError, match=r"snapshots=frame_steps\(60\)"):
         observe(run, splits)

@@ -324,7 +324,7 @@ def contexts(n=64, seed=3):
     return torch.randint(27, (n, 3), generator=generator(seed))
 
 
-@pytest.mark.parametrize("scheme", [init.UNSCALED, init.scaled(0.02, 0.01), init.orthogonal()])
+@pytest.mark.parametrize("scheme", [init.QUIET_OUTPUT, init.scaled(0.02, 0.01), init.orthogonal()])
 @pytest.mark.parametrize("hidden", [(), (50,), (40, 90, 20, 60)])
 def test_lsuv_gives_every_hidden_layer_the_target(scheme, hidden):
     arch = Architecture(hidden=hidden)
@@ -354,7 +354,7 @@ def test_lsuv_of_k_networks():
 
 
 def test_lsuv_says_when_it_cannot():
-    start = init.draw(Architecture(hidden=(30, 20)), init.UNSCALED, generator=generator())
+    start = init.draw(Architecture(hidden=(30, 20)), init.QUIET_OUTPUT, generator=generator())
     for bad in ({"target": 0.0}, {"tol": 0.0}):
         with pytest.raises(ValueError, match="wanted numbers above 0"):
             depth.lsuv(start, contexts(), **bad)
@@ -366,4 +366,4 @@ def test_lsuv_says_when_it_cannot():
         depth.lsuv(start, contexts().float())
     normalised = Architecture(hidden=(30,), normalize="batch")
     with pytest.raises(ValueError, match="the layers are normalised"):
-        depth.lsuv(init.draw(normalised, init.UNSCALED, generator=generator()), contexts())
+        depth.lsuv(init.draw(normalised, init.QUIET_OUTPUT, generator=generator()), contexts())

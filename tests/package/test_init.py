@@ -23,13 +23,13 @@ def test_the_draw_order_is_the_article_s():
     b1 = torch.randn(200, generator=g)
     W2 = torch.randn((200, 27), generator=g) * 0.01
     b2 = torch.randn(27, generator=g) * 0
-    for got, want in zip(draw(init.UNSCALED).tensors(), (C, W1, b1, W2, b2), strict=True):
+    for got, want in zip(draw(init.QUIET_OUTPUT).tensors(), (C, W1, b1, W2, b2), strict=True):
         assert torch.equal(got, want)
 
 
 def test_a_draw_leaves_the_generator_where_the_next_draw_goes_on():
     a, b = (torch.Generator().manual_seed(1) for _ in range(2))
-    init.draw(Architecture(hidden=(3,)), init.UNSCALED, generator=a)
+    init.draw(Architecture(hidden=(3,)), init.QUIET_OUTPUT, generator=a)
     torch.randn(27 * 10, generator=b)
     for n in (30 * 3, 3, 3 * 27, 27):
         torch.randn(n, generator=b)
@@ -45,8 +45,8 @@ def test_a_draw_leaves_the_generator_where_the_next_draw_goes_on():
 @pytest.mark.parametrize(
     ("scheme", "factors"),
     [
-        (init.ALL_ONES, [(1, 1), (1, 1), (1, 1)]),
-        (init.UNSCALED, [(1, 1), (1, 1), (0.01, 0)]),
+        (init.AS_DRAWN, [(1, 1), (1, 1), (1, 1)]),
+        (init.QUIET_OUTPUT, [(1, 1), (1, 1), (0.01, 0)]),
         (init.scaled(0.2, 0.01), [(0.2, 0.01), (0.2, 0.01), (0.01, 0)]),
         (init.kaiming("relu"), [(math.sqrt(2 / 30), 0.01), (math.sqrt(2 / 40), 0.01), (0.01, 0)]),
         (init.kaiming(gain=1.5, b=0), [(1.5 / 30**0.5, 0), (1.5 / 40**0.5, 0), (0.01, 0)]),
@@ -55,7 +55,7 @@ def test_a_draw_leaves_the_generator_where_the_next_draw_goes_on():
 )
 def test_schemes_scale_the_same_draws(scheme, factors):
     arch = Architecture(hidden=(40, 50))
-    ones, got = draw(init.ALL_ONES, arch), draw(scheme, arch)
+    ones, got = draw(init.AS_DRAWN, arch), draw(scheme, arch)
     assert torch.equal(got.C, ones.C)
     for layer, (w, b) in enumerate(factors):
         torch.testing.assert_close(got.W[layer], ones.W[layer] * w)
@@ -83,7 +83,7 @@ def test_xavier_is_torch_s():
 
 
 def test_float64_starts_at_the_same_point():
-    low, high = draw(init.UNSCALED), draw(init.UNSCALED, dtype=torch.float64)
+    low, high = draw(init.QUIET_OUTPUT), draw(init.QUIET_OUTPUT, dtype=torch.float64)
     for a, b in zip(low.tensors(), high.tensors(), strict=True):
         assert b.dtype == torch.float64
         assert torch.equal(a.double(), b)

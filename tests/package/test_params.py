@@ -7,7 +7,7 @@ from mlpinit.params import Architecture, stack
 
 def start(seed=0, **sizes):
     g = torch.Generator().manual_seed(seed)
-    return init.draw(Architecture(**sizes), init.UNSCALED, generator=g)
+    return init.draw(Architecture(**sizes), init.QUIET_OUTPUT, generator=g)
 
 
 def test_the_book_s_network_has_its_published_size():

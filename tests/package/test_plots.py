@@ -115,8 +115,8 @@ def test_gradients_that_are_all_zero_are_drawn_as_that(ax):
 
 def test_schemes_keep_their_colours_and_the_colours_differ():
     schemes = [
-        init.ALL_ONES,
-        init.UNSCALED,
+        init.AS_DRAWN,
+        init.QUIET_OUTPUT,
         init.scaled(0.1, 0.01),
         init.scaled(0.2, 0.01),
         init.kaiming(),

@@ -15,7 +15,7 @@ def train_set():
     return corpus.split(corpus.load()).train
 
 
-def network(activation="tanh", scheme=init.UNSCALED, hidden=(200,), seed=2147483647):
+def network(activation="tanh", scheme=init.QUIET_OUTPUT, hidden=(200,), seed=2147483647):
     g = torch.Generator().manual_seed(seed)
     return init.draw(Architecture(hidden=hidden, activation=activation), scheme, generator=g)
 

@@ -18,7 +18,7 @@ def splits():
     return corpus.split(corpus.load())
 
 
-def start(seed=SEED, arch=None, scheme=init.UNSCALED):
+def start(seed=SEED, arch=None, scheme=init.QUIET_OUTPUT):
     g = torch.Generator().manual_seed(seed)
     return init.draw(arch or Architecture(), scheme, generator=g), g
 
@@ -50,7 +50,7 @@ def article_loop(data, scheme, steps, *, halfway):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "ours"), [((1, 1), init.UNSCALED), ((0.2, 0.01), init.scaled(0.2, 0.01))]
+    ("scheme", "ours"), [((1, 1), init.QUIET_OUTPUT), ((0.2, 0.01), init.scaled(0.2, 0.01))]
 )
 def test_sgd_is_the_article_s_loop_step_for_step(splits, scheme, ours):
     steps = 500  # more than one block, and the learning rate falls within one
@@ -64,14 +64,14 @@ def test_sgd_is_the_article_s_loop_step_for_step(splits, scheme, ours):
 
 @pytest.mark.parametrize(
     ("scheme", "want_train", "want_dev"),
-    [(init.UNSCALED, 2.1832, 2.2065), (init.scaled(0.2, 0.01), 2.1621, 2.1793)],
+    [(init.QUIET_OUTPUT, 2.1832, 2.2065), (init.scaled(0.2, 0.01), 2.1621, 2.1793)],
 )
 def test_the_published_start_and_20_000_steps_on_the_makemore_names(
     names_corpus, scheme, want_train, want_dev
 ):
     splits = corpus.split(names_corpus)
     params, g = start(scheme=scheme)
-    if scheme is init.UNSCALED:
+    if scheme is init.QUIET_OUTPUT:
         ix = torch.randint(0, len(splits.train), (32,), generator=g.clone_state())
         record = mlp.forward(params, splits.train.X[ix])
         first = mlp.loss(record.logits, splits.train.Y[ix]).item()

@@ -134,7 +134,7 @@ def test_every_figure_of_every_activation_is_what_storing_all_rows_gives(act, wa
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)
 def test_the_largest_slope_is_the_book_s(name):
     params = init.draw(
-        Architecture(hidden=(4,), activation=name), init.UNSCALED, generator=seeded()
+        Architecture(hidden=(4,), activation=name), init.QUIET_OUTPUT, generator=seeded()
     )
     report = audit(mlp.as_module(params), torch.zeros(3, 3, dtype=torch.int64))
     assert report["3"].max_slope == activations.get(name).max_slope
@@ -345,7 +345,9 @@ def train_set():
     return corpus.split(corpus.load()).train
 
 
-@pytest.mark.parametrize("scheme", [init.UNSCALED, init.scaled(0.2, 0.01)], ids=["raw", "scaled"])
+@pytest.mark.parametrize(
+    "scheme", [init.QUIET_OUTPUT, init.scaled(0.2, 0.01)], ids=["raw", "scaled"]
+)
 @pytest.mark.parametrize("name", ["tanh", "relu"])
 def test_an_audit_agrees_with_the_census_exactly(train_set, scheme, name):
     arch = Architecture(activation=name, hidden=(200,))
@@ -368,7 +370,7 @@ def test_an_audit_agrees_with_the_census_exactly(train_set, scheme, name):
 
 
 def test_the_module_of_the_book_s_network_has_the_verdicts_of_the_census(train_set):
-    params = init.draw(Architecture(), init.UNSCALED, generator=seeded(2147483647))
+    params = init.draw(Architecture(), init.QUIET_OUTPUT, generator=seeded(2147483647))
     part = corpus.Contexts(train_set.X[:5000], train_set.Y[:5000])
     (want,) = saturation.census(params, part)
     report = audit(mlp.as_module(params), [(part.X, part.Y)])

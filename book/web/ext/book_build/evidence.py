@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlpinit.claims import Checked
 
@@ -288,7 +288,7 @@ def rounded(margins: list[float]) -> list[float]:
     return [float(f"{margin:.4g}") for margin in margins]
 
 
-def stale(root: Path, names: list[str]) -> list[str]:
+def stale(root: Path, names: list[str], key: Callable[[Path, str], str] = key_of) -> list[str]:
     """Of these pages, name those whose record is of other code, or is not there."""
     kept = {page: load(root, page) for page in names}
-    return [p for p, record in kept.items() if record is None or record.key != key_of(root, p)]
+    return [p for p, record in kept.items() if record is None or record.key != key(root, p)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import copy
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from book_build.environment import KERNEL_ENVIRONMENT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["main", "repetition"]
+__all__ = ["empty_page", "main", "repetition", "run_cell"]
 
 KEPT = Path("_build/evidence")
 FIRST = (0, 1)
@@ -37,9 +38,8 @@ class Noted(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST:
         """Wrap it in a `try`."""
-        noted = ast.parse(f"try:\n    pass\nexcept AssertionError:\n    {ASSERTS}.append('')").body[
-            0
-        ]
+        code = f"try:\n    pass\nexcept AssertionError:\n    {ASSERTS}.append('')"
+        (noted,) = ast.parse(code).body
         noted.body = [node]
         noted.handlers[0].body[0].value.args[0].value = ast.unparse(node.test)
         return ast.copy_location(noted, node)
@@ -47,33 +47,45 @@ class Noted(ast.NodeTransformer):
 
 def repetition(root: Path, page: str, times: int) -> dict[str, Any]:
     """Run a page's cells on draws moved `times` times: its claims, and its asserts that failed."""
-    import matplotlib as mpl  # noqa: PLC0415
-
-    mpl.use("Agg")
-    import torch  # noqa: PLC0415
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
     from mlpinit import claims, redraw  # noqa: PLC0415
 
-    torch.set_num_threads(1)
+    module = empty_page()
     forget()
-    module = types.ModuleType("page")
-    failed = vars(module)[ASSERTS] = []
-    sys.modules["page"] = module
     screen = contextlib.redirect_stdout(io.StringIO())
     with redraw.redrawn(times), claims.collecting() as found, screen:
         for number, (source, header) in enumerate(evidence.cells(root / f"{page}.md"), 1):
-            tree = ast.fix_missing_locations(Noted().visit(ast.parse(source)))
+            place = f"{page}, cell {number}"
             try:
-                exec(compile(tree, f"{page}, cell {number}", "exec"), vars(module))
+                run_cell(ast.parse(source), header, module, place)
             except Exception as error:
-                if "raises-exception" not in header:
-                    what = f"{type(error).__name__}: {error}"
-                    raise RuntimeError(
-                        f"{page}, cell {number}, repetition {times}: {what}"
-                    ) from error
-            plt.close("all")
-    return {"claims": [asdict(c) for c in found], "asserts": failed}
+                what = f"{type(error).__name__}: {error}"
+                raise RuntimeError(f"{place}, repetition {times}: {what}") from error
+    return {"claims": [asdict(c) for c in found], "asserts": vars(module)[ASSERTS]}
+
+
+def empty_page() -> types.ModuleType:
+    """Make a module for a page's cells to run in, on one thread and without a screen."""
+    import matplotlib as mpl  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    mpl.use("Agg")
+    torch.set_num_threads(1)
+    module = sys.modules["page"] = types.ModuleType("page")
+    vars(module)[ASSERTS] = []
+    return module
+
+
+def run_cell(tree: ast.Module, header: str, module: types.ModuleType, place: str) -> None:
+    """Run one cell: what it is to raise is passed over, and an assert that fails is noted."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    noted = ast.fix_missing_locations(Noted().visit(copy.deepcopy(tree)))
+    try:
+        exec(compile(noted, place, "exec"), vars(module))
+    except Exception:
+        if "raises-exception" not in header:
+            raise
+    plt.close("all")
 
 
 def forget() -> None:
