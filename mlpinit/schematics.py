@@ -23,6 +23,7 @@ from torch import Generator, Tensor
 from mlpinit import activations, depth, gains, init, mlp, normalize, saturation
 from mlpinit.params import Architecture
 from mlpinit.plots import BLUE, GREEN, GREY, INK, ORANGE, SKY, VERMILION
+from mlpinit.stacking import side_by_side
 
 __all__ = [
     "chain_rule_path",
@@ -306,7 +307,7 @@ def norm_axes() -> Figure:
         _label(ax, (11.8, 5), "units", va="baseline")
         _label(ax, (10, 0.8), done, colour, va="baseline")
         _label(ax, (1.9, 17), "batch", rotation=90)
-    return figure
+    return side_by_side(figure)
 
 
 def _depends(normalizer: normalize.Normalizer, batch: int = 7, units: int = 6) -> Tensor:
