@@ -51,7 +51,8 @@ def in_one_row(figure: Figure) -> bool:
 def stacked(figure: Figure) -> Iterator[Figure]:
     """The figure with its panels one above the other, each as wide as it; afterwards as it was.
 
-    Each panel shows the ticks and the label of an axis that all share, where only the first did.
+    What only the first panel said of the y axis each panel says: its ticks, where they share it,
+    and its label, where a panel has none.
 
     Raises `ValueError` for a figure whose panels do not stand in one row (`in_one_row`).
 
@@ -73,7 +74,7 @@ def stacked(figure: Figure) -> Iterator[Figure]:
         for ax, place in zip(panels, _places(panels), strict=True):
             after.callback(ax.set_subplotspec, place)
             ax.set_subplotspec(grid[place.colspan.start, 0])
-            _show_shared(ax, panels[0], after)
+            _say_again(ax, panels[0], after)
         figure.set_size_inches(WIDTH, _height(panels, figure.get_size_inches()[1], grid.nrows))
         yield figure
 
@@ -105,13 +106,14 @@ def _height(panels: list[Axes], height: float, rows: int) -> float:
     return rows * (height if fixed else min(height, TALLEST))
 
 
-def _show_shared(ax: Axes, first: Axes, after: ExitStack) -> None:
-    """Give a panel that shares the first one's y axis the ticks and the label of that."""
-    if ax is first or not ax.get_shared_y_axes().joined(ax, first):
+def _say_again(ax: Axes, first: Axes, after: ExitStack) -> None:
+    """Give a panel what only the first in the row said of the y axis: its ticks and its label."""
+    if ax is first or not ax.axison:
         return
-    for ticks in ("left", "labelleft"):
-        now, wanted = (axes.yaxis.get_tick_params()[ticks] for axes in (ax, first))
-        after.callback(partial(ax.tick_params, axis="y", **{ticks: now}))
-        ax.tick_params(axis="y", **{ticks: wanted})
+    if ax.get_shared_y_axes().joined(ax, first):
+        for ticks in ("left", "labelleft"):
+            now, wanted = (axes.yaxis.get_tick_params()[ticks] for axes in (ax, first))
+            after.callback(partial(ax.tick_params, axis="y", **{ticks: now}))
+            ax.tick_params(axis="y", **{ticks: wanted})
     after.callback(ax.set_ylabel, ax.get_ylabel())
     ax.set_ylabel(ax.get_ylabel() or first.get_ylabel())

@@ -74,11 +74,13 @@ def test_a_shared_axis_has_its_ticks_and_label_in_every_panel(subplots):
     assert [ax.get_ylabel() for ax in axes] == ["loss", "", "its own"]
 
 
-def test_an_axis_of_its_own_stays_as_it_is(subplots):
-    figure, axes = subplots(1, 2)
+def test_a_label_that_the_first_panel_gave_for_all_is_repeated(subplots):
+    figure, axes = subplots(1, 3)
     axes[0].set_ylabel("loss")
+    axes[2].axis("off")
     with stacking.stacked(figure):
-        assert axes[1].get_ylabel() == ""
+        assert [ax.get_ylabel() for ax in axes] == ["loss", "loss", ""]
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "", ""]
 
 
 def test_colour_bars_follow_their_panels(subplots):
