@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from mlpinit import plots
+from functools import partial
+
+from mlpinit import plots, stacking
 from mlpinit.claims import claim
 
 __all__ = ["claim", "glue", "setup"]
 
 
 def setup() -> None:
-    """Set up a notebook for the book: its figure style, figures as SVG."""
+    """Set up a notebook for the book: its figure style, figures as SVG.
+
+    A figure whose panels stand in one row is also drawn with them stacked (`mlpinit.stacking`),
+    which the page shows on a telephone; notebooks leave it aside.
+    """
     from IPython import get_ipython  # noqa: PLC0415 (only a notebook has it)
 
     plots.use_style()
     shell = get_ipython()
     if shell is not None:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
+        # First, for it sets how figures are shown: by the next figure at the latest.
+        shell.run_line_magic("matplotlib", "inline")
         shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
+        svg = shell.display_formatter.formatters["image/svg+xml"]
+        svg.for_type(Figure, partial(stacking.with_stacked, svg.for_type(Figure)))
 
 
 def glue(name: str, value: object, spec: str = "") -> str:

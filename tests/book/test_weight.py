@@ -46,8 +46,9 @@ def test_nothing_is_asked_of_another_place(views: dict[str, View], document: str
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_picture_for_the_other_mode_is_not_fetched(views: dict[str, View], document: str) -> None:
-    assert [path for path in views[document].files if path.stem.endswith("-dark")] == []
+def test_picture_for_another_view_is_not_fetched(views: dict[str, View], document: str) -> None:
+    fetched = views[document].files
+    assert [path for path in fetched if path.stem.endswith(("-dark", "-stacked"))] == []
 
 
 def test_search_finds_a_word_without_an_error(html: Path, chrome: Browser) -> None:

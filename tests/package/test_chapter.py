@@ -1,7 +1,9 @@
 import ast
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
 from mlpinit import chapter, plots
 
@@ -31,9 +33,15 @@ def test_glue_stores_text_as_it_is(shown):
 
 
 def test_setup_sets_the_style_and_svg(monkeypatch):
-    magics = []
+    magics, known = [], {Figure: lambda figure: figure.get_size_inches().tolist()}
+
+    class Formatter:
+        def for_type(self, kind, draw=None):
+            return known[kind] if draw is None else known.update({kind: draw})
 
     class Shell:
+        display_formatter = SimpleNamespace(formatters={"image/svg+xml": Formatter()})
+
         def run_line_magic(self, *args):
             magics.append(args)
 
@@ -41,7 +49,13 @@ def test_setup_sets_the_style_and_svg(monkeypatch):
     with mpl.rc_context():
         chapter.setup()
         assert mpl.rcParams["text.color"] == plots.INK
-    assert magics == [("config", "InlineBackend.figure_formats = ['svg']")]
+    formats = ("config", "InlineBackend.figure_formats = ['svg']")
+    assert magics == [("matplotlib", "inline"), formats]
+    figure = Figure(figsize=(6, 3))
+    figure.subplots(1, 2)
+    wide, beside = known[Figure](figure)
+    assert wide == [6, 3]
+    assert beside["stacked"][1] > 3
 
 
 def test_setup_outside_a_notebook_sets_the_style_alone(monkeypatch):

@@ -54,7 +54,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", times.read_again, priority=600)
     # Before Sphinx gathers the images of a page, at the default priority of 500.
     app.connect("doctree-read", figures.describe, priority=100)
-    app.connect("doctree-read", figures.add_dark_twins, priority=200)
+    app.connect("doctree-read", figures.add_twins, priority=200)
     app.connect("doctree-resolved", exercises.bare_links)
     # After the theme has gathered its own buttons, at 501.
     app.connect("html-page-context", notebooks.offer, priority=600)

@@ -1,7 +1,9 @@
-"""Figures: alt text with computed numbers in it, and a twin of each for a dark page."""
+"""Figures: alt text with computed numbers in it, and their twins for dark pages and telephones."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +13,13 @@ from myst_nb.core.variables import format_plain_text
 from myst_nb.ext.glue.crossref import read_glue_cache
 from sphinx.util import logging
 
+from book_build import execution
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
-__all__ = ["DARK_INK", "LIGHT_INK", "ON_DARK", "add_dark_twins", "describe"]
+__all__ = ["DARK_INK", "LIGHT_INK", "ON_DARK", "add_twins", "describe"]
 
 LIGHT_INK = "#1f2933"
 DARK_INK = "#e6e9ed"
@@ -33,6 +38,7 @@ COLOUR = re.compile("|".join(ON_DARK))
 # Points in a figure's text, over its width in points: below this a telephone shows it too small.
 SMALLEST_LABEL = 12.5 / 470
 GLYPH_SCALE = re.compile(r"scale\((0\.\d+) -")
+SVG = "image/svg+xml"
 PLACEHOLDER = re.compile(r"\{([\w.-]+)\}")
 
 logger = logging.getLogger(__name__)
@@ -79,31 +85,69 @@ def is_code_cell(node: nodes.Node) -> bool:
     return isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
 
 
-def add_dark_twins(app: Sphinx, doctree: nodes.document) -> None:
-    """Set a copy in light ink beside each SVG that a cell drew; the theme shows the one that fits.
+def add_twins(app: Sphinx, doctree: nodes.document) -> None:
+    """Set beside each SVG that a cell drew what it is on a dark page and on a telephone.
 
-    The pair stays in one figure with one number and one caption. It needs a box of its own, for the
-    theme hides a caption that follows a hidden picture. An SVG without the neutral ink looks the
-    same on both pages and gets no twin.
+    A page shows the one that fits, and browsers fetch no other. They stay in one figure with one
+    number and one caption. They need a box of their own, for the theme hides a caption that
+    follows a hidden picture.
     """
     drawn = Path(app.env.mystnb_config.output_folder)
+    narrow = stacked_pictures(app.env)
     for image in list(doctree.findall(nodes.image)):
         path = Path(app.srcdir, image["uri"].lstrip("/"))
         if path.suffix != ".svg" or path.parent != drawn:
             continue
-        svg = path.read_text(encoding="utf-8")
-        if LIGHT_INK not in svg:
-            image["classes"].append("dark-light")
-            continue
-        dark = path.with_name(f"{path.stem}-dark.svg")
-        dark.write_text(COLOUR.sub(lambda m: ON_DARK[m[0]], svg), encoding="utf-8")
-        twin = image.deepcopy()
-        twin["uri"] = image["uri"].removesuffix(".svg") + "-dark.svg"
-        image["classes"].append("only-light")
-        twin["classes"].append("only-dark")
-        box = nodes.container(classes=["light-and-dark", *(["detailed"] if detailed(svg) else [])])
-        image.parent.replace(image, box)
-        box += [image, twin]
+        pictures = [image]
+        if path.stem in narrow:
+            stacked = path.with_name(f"{path.stem}-stacked.svg")
+            stacked.write_text(narrow[path.stem], encoding="utf-8")
+            pictures.append(another(image, "-stacked"))
+            image["classes"].append("wide")
+            pictures[1]["classes"].append("stacked")
+        pictures = [each for picture in pictures for each in light_and_dark(app, picture)]
+        if len(pictures) > 1:
+            small = detailed(path.read_text(encoding="utf-8"))
+            box = nodes.container(classes=["light-and-dark", *(["detailed"] if small else [])])
+            image.parent.replace(image, box)
+            box += pictures
+
+
+def light_and_dark(app: Sphinx, image: nodes.image) -> list[nodes.image]:
+    """Return an image and a copy in light ink; without the neutral ink, it suits both pages."""
+    path = Path(app.srcdir, image["uri"].lstrip("/"))
+    svg = path.read_text(encoding="utf-8")
+    if LIGHT_INK not in svg:
+        image["classes"].append("dark-light")
+        return [image]
+    dark = path.with_name(f"{path.stem}-dark.svg")
+    dark.write_text(COLOUR.sub(lambda m: ON_DARK[m[0]], svg), encoding="utf-8")
+    twin = another(image, "-dark")
+    image["classes"].append("only-light")
+    twin["classes"].append("only-dark")
+    return [image, twin]
+
+
+def another(image: nodes.image, ending: str) -> nodes.image:
+    """Copy an image's node for the file whose name has that ending."""
+    twin = image.deepcopy()
+    twin["uri"] = image["uri"].removesuffix(".svg") + ending + ".svg"
+    return twin
+
+
+def stacked_pictures(env: BuildEnvironment) -> dict[str, str]:
+    """What a page's figures look like with their panels stacked, by the names of their files."""
+    if execution.run_of(env, env.docname) is None:
+        return {}
+    outputs = (o for cell in execution.executed(env, env.docname).cells for o in cell.outputs)
+    found = {}
+    for output in outputs:
+        stacked = output.get("metadata", {}).get(SVG, {}).get("stacked")
+        if stacked:
+            # MyST-NB names the file after what is in it.
+            lines = os.linesep.join(output.data[SVG].splitlines())
+            found[hashlib.sha256(lines.encode()).hexdigest()] = stacked
+    return found
 
 
 def detailed(svg: str) -> bool:

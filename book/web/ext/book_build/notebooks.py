@@ -194,6 +194,7 @@ def shown(cell: NotebookNode) -> NotebookNode:
     for output in outputs:  # a lab asks for its cell to be run, which records its runs anew
         if "text/html" in output.get("data", ()):
             output.data["text/html"] = labs.RECORDING.sub("", output.data["text/html"])
+        output.get("metadata", {}).get("image/svg+xml", {}).pop("stacked", None)  # for a telephone
     metadata: dict[str, Any] = {"tags": sorted(tags)} if tags else {}
     hidden = {}
     if tags & {"remove-cell", "remove-input", "hide-input", "hide-cell"}:

@@ -32,10 +32,10 @@ __all__ = ["Book", "Part", "fill_page_numbers", "join", "read_book"]
 
 PARSER = "html.parser"
 ANSWERS = "hints-and-solutions"
-# Folded code (it draws what the page shows), links of a heading to itself, the dark twins,
-# definitions on hover (the link to the term stays), and what only a screen can do.
+# Folded code (it draws what the page shows), links of a heading to itself, pictures for dark pages
+# and telephones, definitions on hover (the link to the term stays), what only a screen can do.
 LEFT_OUT = (
-    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
+    "details.hide, .headerlink, .only-dark, .stacked, [role=tooltip], .toctree-wrapper, "
     "button, script, noscript"
 )
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
