@@ -35,7 +35,7 @@ ANSWERS = "hints-and-solutions"
 # Folded code (it draws what the page shows), links of a heading to itself, the dark twins,
 # definitions on hover (the link to the term stays), and what only a screen can do.
 LEFT_OUT = (
-    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
+    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, .run-page, .start, "
     "button, script, noscript"
 )
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
