@@ -35,8 +35,9 @@ ANSWERS = "hints-and-solutions"
 # Folded code (it draws what the page shows), links of a heading to itself, the dark twins,
 # definitions on hover (the link to the term stays), and what only a screen can do.
 LEFT_OUT = (
-    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, .run-page, .start, "
-    "button, script, noscript"
+    "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
+    "button, script, noscript, .run-page, .start, "
+    ".warm-up :is(input, .field, .feedback, summary)"
 )
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
 PLAIN = "span.n, span.p, span.w, span.pre"
