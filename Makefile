@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -101,6 +101,9 @@ lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (PAGE=book/part1/corp
 
 pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
 	@PYTHONPATH=book/web/ext "$(PY)" -m book_build.pdf
+
+terms: $(PACKAGE)  ## list terms that the book uses before it defines them
+	@PYTHONPATH=book/web/ext "$(PY)" -m book_build.terms
 
 links: $(PACKAGE)  ## build the book and try every link that leads out of it (needs a network)
 	@PYTHONPATH=book/web/ext "$(PY)" -m book_build --jobs $(JOBS) --solutions $(SOLUTIONS) --links
