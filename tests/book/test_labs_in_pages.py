@@ -17,6 +17,7 @@ SELECTOR = ", ".join(lab.TAGS)
 LABS = {
     "book/part1/backward": ["mlp-graph-lab"],
     "book/part1/training": ["mlp-microscope"],
+    "book/part2/tanh-derivative": ["mlp-derivative-lab"],
     "book/part2/tanh-in-floating-point": ["mlp-derivative-lab"],
     "book/part2/saturated-or-dead": ["mlp-init-lab"],
     "book/part2/shrinking": ["mlp-init-lab", "mlp-microscope"],
