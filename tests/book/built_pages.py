@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,9 @@ from small_project import ROOT
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PARTS = [[chapter["file"] for chapter in part["chapters"]] for part in TOC["parts"]]
 DOCUMENTS = [TOC["root"], *(document for part in PARTS for document in part)]
-CHAPTERS = [document for document in DOCUMENTS if re.match(r"book/part\d/", document)]
+CHAPTERS = [
+    chapter["file"] for part in TOC["parts"] if "numbered" in part for chapter in part["chapters"]
+]
 
 
 @cache

@@ -18,6 +18,7 @@ LABS = {
     "book/part1/backward": ["mlp-graph-lab"],
     "book/part1/training": ["mlp-microscope"],
     "book/part2/tanh-derivative": ["mlp-derivative-lab"],
+    "book/part2/tanh-in-floating-point": ["mlp-derivative-lab"],
     "book/part2/saturated-or-dead": ["mlp-init-lab"],
     "book/part2/shrinking": ["mlp-init-lab", "mlp-microscope"],
     "book/part2/other-activations": ["mlp-init-lab"],
@@ -239,7 +240,7 @@ def test_a_finger_moves_a_slider_and_the_point_on_the_curve(page: Page, html: Pa
         devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [spot]})
         devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-    page.goto(address(html, "book/part2/tanh-derivative"))
+    page.goto(address(html, "book/part2/tanh-in-floating-point"))
     found = ready(page, 0)
     first = heard(page, found)
     tap(found.locator("input[type=range]").first, 0.2)
