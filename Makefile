@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test survey mutants test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package lab pdf links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -74,6 +74,9 @@ test: $(PACKAGE)  ## lint, then test all that a change can break (TESTERS=2 proc
 	@"$(PY)" -m ruff format --check
 	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest --cov -m "not survey and not mutants" $(SIDE_BY_SIDE)
 
+check: $(PACKAGE)  ## grade your answers in book/exercises (EX=7.1 one of them, EX=7 a chapter's)
+	@"$(PY)" -m pytest tests/exercises -k "$(EX)"
+
 survey: $(PACKAGE)  ## test the rest: every page in four views, the PDF, what Binder installs
 	@VENV="$(abspath $(VENV))" "$(PY)" -m pytest -m survey $(SIDE_BY_SIDE) tests/book
 
@@ -92,9 +95,9 @@ test-package: $(PACKAGE)  ## test the package alone (TORCH="torch==2.4.*" tries 
 	@"$(PY)" -m pytest tests/package mlpinit --ignore=mlpinit/grading
 endif
 
-lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
+lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (PAGE=book/part1/corpus.md opens that one; LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
-		"$(PY)" -m jupyter lab --notebook-dir=book $(LAB)
+		"$(PY)" -m jupyter lab --notebook-dir=book $(LAB) $(PAGE)
 
 pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
 	@PYTHONPATH=book/web/ext "$(PY)" -m book_build.pdf

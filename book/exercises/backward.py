@@ -1,4 +1,4 @@
-"""Chapter 3, The backward pass: fill in the functions, then `pytest tests/exercises -k 3.`."""
+"""Chapter 3, The backward pass: fill in the functions, then `make check EX=3`."""
 
 import torch
 from torch import Tensor

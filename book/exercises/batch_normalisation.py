@@ -1,5 +1,5 @@
 """Chapter 11, Batch normalisation: fill in the functions, then run
-`pytest tests/exercises -k batch_normalisation`.
+`make check EX=11`.
 """
 
 from torch import Tensor

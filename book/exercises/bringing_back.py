@@ -1,4 +1,4 @@
-"""Chapter 16, Bringing them back: fill in the functions, then `pytest tests/exercises -k 16`."""
+"""Chapter 16, Bringing them back: fill in the functions, then `make check EX=16`."""
 
 from torch import Tensor
 

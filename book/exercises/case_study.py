@@ -1,4 +1,4 @@
-"""Chapter 17, A case study: fill in the functions, then `pytest tests/exercises -k case_study`."""
+"""Chapter 17, A case study: fill in the functions, then `make check EX=17`."""
 
 from torch import Tensor
 

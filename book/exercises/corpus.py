@@ -1,4 +1,4 @@
-"""Chapter 1, The corpus: fill in the functions, then `pytest tests/exercises -k 1.`."""
+"""Chapter 1, The corpus: fill in the functions, then `make check EX=1`."""
 
 from torch import Tensor
 

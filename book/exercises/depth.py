@@ -1,4 +1,4 @@
-"""Chapter 12, Depth: fill in the functions, then `pytest tests/exercises -k 12`."""
+"""Chapter 12, Depth: fill in the functions, then `make check EX=12`."""
 
 from torch import Tensor
 

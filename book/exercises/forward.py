@@ -1,4 +1,4 @@
-"""Chapter 2, The forward pass: fill in the functions, then `pytest tests/exercises -k 2.`."""
+"""Chapter 2, The forward pass: fill in the functions, then `make check EX=2`."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Chapter 10, Gain and fan-in: fill in the functions, then `pytest tests/exercises -k gain`."""
+"""Chapter 10, Gain and fan-in: fill in the functions, then `make check EX=10`."""
 
 
 def uniform_bound(shape: list[int], gain: float) -> float:

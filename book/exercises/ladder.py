@@ -1,4 +1,4 @@
-"""Chapter 13, The ladder: fill in the functions, then `pytest tests/exercises -k 13`."""
+"""Chapter 13, The ladder: fill in the functions, then `make check EX=13`."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Chapter 9, Other activations: fill in the functions, then `pytest tests/exercises -k 9`."""
+"""Chapter 9, Other activations: fill in the functions, then `make check EX=9`."""
 
 from torch import Tensor
 

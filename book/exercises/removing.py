@@ -1,4 +1,4 @@
-"""Chapter 15, Removing dead neurons: fill in the functions, then `pytest tests/exercises -k 15`."""
+"""Chapter 15, Removing dead neurons: fill in the functions, then `make check EX=15`."""
 
 from torch import Tensor
 

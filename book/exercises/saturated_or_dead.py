@@ -1,4 +1,4 @@
-"""Chapter 7, Saturated or dead?: fill in, then `pytest tests/exercises -k saturated_or_dead`."""
+"""Chapter 7, Saturated or dead?: fill in, then `make check EX=7`."""
 
 from torch import Tensor
 

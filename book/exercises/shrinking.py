@@ -1,4 +1,4 @@
-"""Chapter 8, Shrinking the weights: fill in the functions, then `pytest tests/exercises -k 8`."""
+"""Chapter 8, Shrinking the weights: fill in the functions, then `make check EX=8`."""
 
 from torch import Tensor
 

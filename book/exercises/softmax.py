@@ -1,4 +1,4 @@
-"""Chapter 5, A confident, wrong softmax: fill in, then `pytest tests/exercises -k softmax`."""
+"""Chapter 5, A confident, wrong softmax: fill in, then `make check EX=5`."""
 
 from torch import Tensor
 

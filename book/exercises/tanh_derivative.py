@@ -1,4 +1,4 @@
-"""Chapter 6, The tanh derivative: fill in the functions, then `pytest tests/exercises -k 6`."""
+"""Chapter 6, The tanh derivative: fill in the functions, then `make check EX=6`."""
 
 from torch import Tensor
 

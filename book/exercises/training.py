@@ -1,4 +1,4 @@
-"""Chapter 4, Training: fill in the functions, then `pytest tests/exercises -k 4.`."""
+"""Chapter 4, Training: fill in the functions, then `make check EX=4`."""
 
 from torch import Tensor
 

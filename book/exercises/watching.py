@@ -1,4 +1,4 @@
-"""Chapter 14, Watching your own network: fill in, then `pytest tests/exercises -k watching`."""
+"""Chapter 14, Watching your own network: fill in, then `make check EX=14`."""
 
 from torch import Tensor
 

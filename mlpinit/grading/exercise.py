@@ -101,6 +101,7 @@ class Exercise:
     - `oracle(*args)`: the right answer, in float64, by another way than the reference solution
     - `rtol`, `atol`: how close an answer must come, entry by entry
     - `mistakes`: tried in order on a wrong answer, before those that any exercise can meet
+    - `slips`: mistakes that end in an error, told by raising the same one from the same inputs
     - `accepts(args, answer)`: for a question with many right answers: None, or what is wrong
     - `rebuilt`: the first case whose answer is another in every draw
     - `hints`: at least two, each giving away more than the one before
@@ -117,6 +118,7 @@ class Exercise:
     teaches: str
     rtol: float = 1e-4
     atol: float = 1e-6
+    slips: tuple[Mistake, ...] = ()
     accepts: Callable[[tuple, object], str | None] | None = None
     rebuilt: int = 1
     limits: Limits = field(default_factory=Limits)

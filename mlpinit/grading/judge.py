@@ -197,7 +197,9 @@ def _signal(code: int) -> str:
 def _judge_case(asked: Drawn, i: int, answer: dict) -> _Problem | None:
     exercise, args = asked.exercise, asked.cases[i].args
     if answer.get("kind") in ("error", "import", "missing"):
-        return _raised(answer, exercise)
+        problem = _raised(answer, exercise)
+        slip = _known_slip(exercise, args, answer)
+        return replace(problem, diagnosis=slip) if slip else problem
     try:
         value = wire.decode(answer["value"])
         # What comes back as it was sent needs no reading.
@@ -248,6 +250,18 @@ def _raised(answer: dict, exercise: Exercise) -> _Problem:
     if name in ("SystemExit", "Exit", "KeyboardInterrupt"):
         diagnosis = "a function answers with return; it need not end the program"
     return _Problem(f"{did} raised {name}{where}", tuple(details), diagnosis)
+
+
+def _known_slip(exercise: Exercise, args: tuple, answer: dict) -> str:
+    """What a mistake is that raises this very error from these inputs; '' where none is known."""
+    came = answer.get("type"), answer.get("message")
+    for slip in exercise.slips:
+        try:
+            slip.wrong(*copied(args))
+        except Exception as error:  # whatever torch raises for it
+            if (type(error).__name__, str(error)) == came:
+                return slip.says
+    return ""
 
 
 def _form(expected: object, value: object) -> _Problem | None:

@@ -82,5 +82,5 @@ def progress(report: Report) -> str:
         e = report.next_to_do
         where = f"book/exercises/{e.chapter}.py"
         lines.append(f"Next: {e.id} {e.title}: {e.function} in {where}")
-        lines.append(f"      pytest tests/exercises -k {e.id}")
+        lines.append(f"      make check EX={e.id}")
     return "\n".join(lines)

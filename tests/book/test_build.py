@@ -158,7 +158,7 @@ def test_solutions_are_included_and_can_be_left_out(rich: Project, unsolved: Pro
     for project, shown in ((rich, True), (unsolved, False)):
         text = BeautifulSoup(project.page("chapter"), "html.parser").get_text()
         assert "tanh_slope in book/exercises/tanh_derivative.py" in text
-        assert "pytest tests/exercises -k 6.1" in text
+        assert "make check EX=6.1" in text
         assert "Hint 1" in text
         assert (answer in text.split("Hint 2")[1].split("entry by entry.")[1]) == shown
 

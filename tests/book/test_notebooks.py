@@ -174,7 +174,7 @@ def test_hidden_cells_are_folded_and_glue_leaves_no_output(built: Project) -> No
         "<details>\n<summary>Closed</summary>\n\nOpened.\n\n</details>",
         "| name | value, $\\vert x\\vert$ |\n| --- | ---: |\n| height | 1.50 |",
         "> **Exercise 2.1 (A slope)**\n>\n> Write $t'$.",
-        "check with `pytest tests/exercises -k 6.1`",
+        "check with `make check EX=6.1`",
         "<summary>Solution to Exercise 2.1 (A slope)</summary>\n\n```python\ndef ",
         "1\\. not a list",
         "**Fig. 2.1** A line up to 1.50.",

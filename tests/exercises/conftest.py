@@ -45,13 +45,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-NUMBER = re.compile(r"(?<![\w.[-])\d+\.\d+(?![\w.-])")
+# A number in `-k`: an exercise's, or a chapter's, with its point or without.
+EXERCISE = re.compile(r"(?<![\w.[-])\d+\.\d+(?![\w.-])")
+CHAPTER = re.compile(r"(?<![\w.[-])(\d+)\.?(?![\w.-])")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.verdicts = []
-    # A number stands for itself: `-k 6.1` is not 16.1 as well.
-    config.option.keyword = NUMBER.sub(r"[\g<0>-", config.option.keyword)
+    # A number stands for itself: `-k 6.1` is not 16.1 as well, and `-k 1.` not chapter 11.
+    chosen = EXERCISE.sub(r"[\g<0>-", config.option.keyword)
+    config.option.keyword = CHAPTER.sub(r"[\g<1>.", chosen)
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,14 @@ def test_k_takes_a_number_for_that_number_alone():
     assert [line.split("[")[1].split("-")[0] for line in found] == ["1.2", "6.1"]
 
 
+@pytest.mark.parametrize("said", ["1.", "1", "corpus"])
+def test_k_takes_a_chapter_for_that_chapter_alone(said):
+    done = run("-k", said, "--collect-only", "-q")
+    found = [line.split("[")[1] for line in done.stdout.splitlines() if "test_exercise[" in line]
+    assert found
+    assert {key.split(".")[0] for key in found} == {"1"}
+
+
 def test_a_file_that_is_missing_or_broken_costs_its_chapter_alone(mine):
     shutil.copytree(ROOT / "book" / "solutions", mine, dirs_exist_ok=True)
     (mine / "tanh_derivative.py").write_text("import nothing_of_that_name\n")

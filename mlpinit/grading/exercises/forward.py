@@ -110,6 +110,13 @@ LOOK_UP = Exercise(
             lambda C, X: _look_up(C, X)[0],
         ),
     ),
+    slips=(
+        Mistake(
+            "`C[X]` takes the characters of X for networks, because the first axis of C counts "
+            "those: leave it alone with a colon, C[:, X]",
+            lambda C, X: C[X],
+        ),
+    ),
     hints=(
         "For one network it is `C[X]`, of shape (batch, block_size, n_embd), with the last two "
         "axes joined.",
@@ -204,6 +211,27 @@ MERGE = Exercise(
             "this sums each row of the second weights: the first bias has a number for each hidden "
             "unit",
             lambda b1, W2, b2: W2.sum(1) * b1.mean() + b2,
+        ),
+    ),
+    slips=(
+        Mistake(
+            "b1 and b2 have different lengths, one number per hidden unit and one per output: b1 "
+            "has to pass through the second layer's weights first, as W2 @ b1",
+            lambda W1, b1, W2, b2: b1 + b2,
+        ),
+        Mistake(
+            "b1 and b2 have different lengths, one number per hidden unit and one per output: b1 "
+            "has to pass through the second layer's weights first, as W2 @ b1",
+            lambda W1, b1, W2, b2: b2 + b1,
+        ),
+        Mistake(
+            "the weights are multiplied in the order in which x meets them; in PyTorch's layout, "
+            "(fan_out, fan_in), the first layer stands on the right: W2 @ W1",
+            lambda W1, b1, W2, b2: W1 @ W2,
+        ),
+        Mistake(
+            "b1 stands on the wrong side: in PyTorch's layout, (fan_out, fan_in), it is W2 @ b1",
+            lambda W1, b1, W2, b2: b1 @ W2,
         ),
     ),
     hints=(
@@ -544,6 +572,18 @@ LOGITS = Exercise(
         Mistake(
             "these are the characters with the largest logits: the logits themselves are asked",
             lambda *args: _logits(*args).argmax(1),
+        ),
+    ),
+    slips=(
+        Mistake(
+            "the embeddings still have an axis for the place in the context: join it with the "
+            "last one, `flatten(1)`, before the first layer",
+            lambda C, W, b, X: C[X] @ W[0] + b[0],
+        ),
+        Mistake(
+            "the weights are laid out (fan_in, fan_out) here, so the inputs stand on the left: "
+            "x @ W",
+            lambda C, W, b, X: W[0] @ C[X].flatten(1) + b[0],
         ),
     ),
     hints=(

@@ -39,6 +39,11 @@ def look_up__wrong_mean(C, X):
     return C[:, X].mean(2)
 
 
+def look_up__wrong_characters_for_networks(C, X):
+    """leave it alone with a colon, C[:, X]"""
+    return C[X].flatten(2)
+
+
 def look_up__right_embedding_layer(C, X):
     return torch.stack([functional.embedding(X, table).flatten(1) for table in C])
 
@@ -49,6 +54,21 @@ def look_up__right_slow_loop(C, X):
         for example, context in enumerate(X.tolist()):
             out[run, example] = torch.cat([table[i] for i in context])
     return out
+
+
+def merge_affine__wrong_biases_added(W1, b1, W2, b2):
+    """b1 has to pass through the second layer's weights first"""
+    return W2 @ W1, b1 + b2
+
+
+def merge_affine__wrong_order_of_weights(W1, b1, W2, b2):
+    """the first layer stands on the right: W2 @ W1"""
+    return W1 @ W2, W2 @ b1 + b2
+
+
+def merge_affine__wrong_side_of_bias(W1, b1, W2, b2):
+    """b1 stands on the wrong side"""
+    return W2 @ W1, b1 @ W2 + b2
 
 
 def merge_affine__wrong_first_bias_lost(W1, b1, W2, b2):
@@ -139,6 +159,22 @@ def weight_scale__right_norm(x, target_std, sigma_b):
 def weight_scale__right_trace(x, target_std, sigma_b):
     per_unit_variance = torch.trace(x @ x.T) / len(x)
     return torch.rsqrt(per_unit_variance / (target_std**2 - sigma_b**2))
+
+
+def forward_logits__wrong_axis_of_places(C, W, b, X):
+    """join it with the last one, `flatten(1)`"""
+    x = C[X]
+    for weights, bias in zip(W[:-1], b[:-1], strict=True):
+        x = torch.tanh(x @ weights + bias)
+    return x @ W[-1] + b[-1]
+
+
+def forward_logits__wrong_side_of_weights(C, W, b, X):
+    """the inputs stand on the left: x @ W"""
+    x = C[X].flatten(1)
+    for weights, bias in zip(W[:-1], b[:-1], strict=True):
+        x = torch.tanh(weights @ x + bias)
+    return W[-1] @ x + b[-1]
 
 
 def forward_logits__wrong_tanh_on_logits(C, W, b, X):

@@ -73,7 +73,7 @@ class Graded(SphinxDirective):
         """The Markdown of everything but the statement."""
         points = "1 point" if e["points"] == 1 else f"{e['points']} points"
         file = f"book/exercises/{e['chapter']}.py"
-        command = f"pytest tests/exercises -k {e['id']}"
+        command = f"make check EX={e['id']}"
         lines = [f"{points} · `{e['function']}` in `{file}` · check with `{command}`", ""]
         for i, hint in enumerate(e["hints"], 1):
             lines += [f"````{{admonition}} Hint {i}", ":class: dropdown hint", "", hint, "````", ""]
