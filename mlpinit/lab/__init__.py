@@ -83,7 +83,7 @@ PICTURES: Mapping[str, tuple[str, ...]] = {
     "mlp-microscope": ("map", "h", "z", "loss", "gradient", "ratio"),
 }
 FACTS: Mapping[str, tuple[str, ...]] = {
-    "mlp-init-lab": ("saturated", "dead", "loss"),
+    "mlp-init-lab": ("schemes", "saturated", "dead", "loss"),
     "mlp-microscope": ("saturated",),
 }
 TAGS = (*SETTINGS, "mlp-microscope")
@@ -134,8 +134,9 @@ def init(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     `kind="gain"`, a gain; `bias` scale; `activation`; `width`, the units per layer, and `depth`;
     the `layer` shown; `seed`; batch `norm`.
 
-    `show`: any of these; the pictures "map", "z", "h", "std", "gradient"; "saturated", "dead" and
-    "loss" in the sentence, which tells of the pictures shown too.
+    `show`: any of these; the pictures "map", "z", "h", "std", "gradient"; in the sentence, which
+    tells of the pictures shown too, "saturated", "dead", "loss", and "schemes": where the scale
+    stands among Xavier's, LeCun's and Kaiming's.
     """
     return _checked("mlp-init-lab", "the init lab", settings, show)
 

@@ -34,7 +34,7 @@
   }
 
   // A native input with its label and its value in words. `spec`:
-  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state)}
+  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state, lab)}
   //   {name, label, type: "select", options: [[value, words], …], value}
   //   {name, label, type: "checkbox", value: true | false}
   // A range's state is position(value) of its slider where that is given, with `at` as the inverse.
@@ -100,6 +100,7 @@
         return found.length ? found : undefined;
       };
       const pictures = this.constructor.pictures.map(partOf);
+      this.narrowed = names.length > 0;
       this.shown = {
         controls: only(specs(this).map(({ name }) => name)),
         pictures: only(pictures),
@@ -219,7 +220,7 @@
           input.value = spec.position ? spec.position(value) : value;
         }
         if (words) {
-          words.value = spec.words ? spec.words(value, state) : String(value);
+          words.value = spec.words ? spec.words(value, state, this) : String(value);
           input.setAttribute("aria-valuetext", words.value);
         }
       }

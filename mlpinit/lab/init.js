@@ -64,7 +64,7 @@
         min: -200, max: 48, step: 1, limits: [0.01, 3],
         position: (value) => Math.round(100 * Math.log10(value)),
         at: (position) => Math.min(3, Number((10 ** (position / 100)).toPrecision(3))),
-        words: (value, state) => `${value}, ${standing(state)}`,
+        words: (value, state, { narrowed }) => narrowed ? `${value}` : `${value}, ${standing(state)}`,
       },
       {
         name: "kind", label: "the scale is", type: "select", value: "std",
@@ -106,7 +106,7 @@
       { name: "gradient", label: "Size of the gradient ∂ℓ/∂z, by layer", ratio: 0.55 },
     ];
 
-    static facts = ["saturated", "dead", "loss"];
+    static facts = ["schemes", "saturated", "dead", "loss"];
 
     compute(state) {
       const { seed, width, depth, norm: normalize } = state;
@@ -167,12 +167,14 @@
       ].filter(Boolean));
     }
 
-    found({ share, soft, hard, loss, layers, chosen }, { depth }) {
+    found({ share, soft, hard, loss, layers, chosen }, state) {
+      const { depth } = state;
       const among = depth > 1 ? `the activations of ${depth} layers` : "activations";
       const { stdZ, stdH, gradient } = layers[chosen];
       const at = depth > 1 ? ` in layer ${chosen + 1}` : "";
       const narrow = (...names) => this.shown?.facts && this.says(...names);
       return [
+        narrow("schemes") && `the scale is ${standing(state)}`,
         this.says("map", "saturated") && `${percent(share)} of ${among} are saturated`,
         narrow("z", "std") && `the standard deviation of z${at} is ${three(stdZ)}`,
         narrow("h", "std") && `the standard deviation of h${at} is ${three(stdH)}`,

@@ -115,6 +115,26 @@ def test_authors_are_named_as_in_a_citation(written: str, named: str) -> None:
     assert whole_book["surnames"](written) == named
 
 
+def test_a_warm_up_is_a_question_and_a_folded_answer(tmp_path: Path) -> None:
+    number = (
+        "ask: |\n  How many?\nanswer: height\nunit: m\nwhy: So.\nwrong:\n  - at: -3\n    why: No.\n"
+    )
+    choices = (
+        "ask: Is it?\nchoices:\n  - text: No\n    why: It is.\n"
+        "  - text: Yes\n    right: true\n    why: Yes.\n"
+    )
+    broken = "ask: a: b: c\n"
+    boxes = "\n".join(f"```{{warm-up}}\n{body}```\n" for body in (number, choices, broken))
+    (tmp_path / "page.md").write_text(boxes, encoding="utf-8")
+    found = whole_book["warm_ups"](tmp_path)
+    assert list(found) == [number.strip(), choices.strip()]
+    first, second = found.values()
+    assert first.startswith("::::{admonition} Warm-up\nHow many?\n\n(Your answer in m.)\n::::\n")
+    assert "**Right:** {glue:text}`height` m\n\nSo.\n\n**Wrong:** -3 m\n\nNo.\n::::" in first
+    assert "Is it?\n\n- No\n- Yes\n::::" in second
+    assert ":class: dropdown\n\n**Right:** Yes\n\nYes.\n\n**Wrong:** No\n\nIt is." in second
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, whose chapters may be saved."""
@@ -216,6 +236,8 @@ def test_the_notebook_reads_like_the_page(notebook: Notebook) -> None:
     assert "Fig. 1 counts" in text
     assert "Shannon (1951) made people play" in text
     assert 'check("1.1", your_function)' in text
+    asked = (ROOT / "book" / CHAPTER).read_text(encoding="utf-8").count("```{warm-up}")
+    assert notebook.page.locator(".book-warm-up:visible").count() == asked
 
 
 def test_pictures_are_described(notebook: Notebook) -> None:

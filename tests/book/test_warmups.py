@@ -23,6 +23,7 @@ why: |
   See {numref}`fig-line`.
 wrong:
   - at: 12
+    within: 0.25
     why: You counted *half*.
   - at: -3
     why: A count is positive.
@@ -95,7 +96,10 @@ def test_an_answer_is_a_number_or_the_name_of_one(answer: str, value: float, uni
         (NUMBER.replace("24", "depth"), "'depth': no number, and no cell of this page glues"),
         (NUMBER.replace("24", "name"), "'name', which is glued as 'tanh': no number"),
         (NUMBER.replace("24", "nan"), "no number"),
-        (NUMBER.replace("0.5", "-1"), "'within' is -1; it says how far off"),
+        (
+            NUMBER.replace("within: 0.5", "within: -1"),
+            "'within' of the warm-up is -1; it says how far off",
+        ),
         (NUMBER.replace("12", "24.5"), "'at' of wrong number 1 is 24.5, which is right"),
         (NUMBER.replace("-3", "12"), "'at' of wrong number 2 is 12, as before"),
         (NUMBER.replace("at: 12\n    ", ""), "wrong number 1 has no 'at'"),
@@ -176,6 +180,8 @@ def test_a_defect_stops_the_build(built: Project, tmp_path, defect: str) -> None
         (1, "48/2", True, "Right."),
         (1, "12.2", False, "Not 12.2. You counted half."),
         (1, "−3", False, "A count is positive."),
+        (1, "12.4", False, "Not that: 12.4."),
+        (1, "−2.6", False, "A count is positive."),
         (1, "24.6", False, "Not that: 24.6. Read the question once more, and try again."),
         (1, "-24", False, "Not that"),
         (3, "1,5", True, "Right. It is 1.50."),

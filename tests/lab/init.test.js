@@ -79,7 +79,11 @@ test("where parts are named, the sentence tells of these and of what is not as i
   assert.match(tell("depth std loss", { depth: 3, layer: 2 }),
     /^With 3 hidden layers, the standard deviation of z in layer 2 is .*; the loss starts at [\d.]+\.$/);
   assert.match(tell("layer gradient"), /^The size of ∂ℓ\/∂z is [\d.e-]+\.$/);
-  assert.equal(tell("dead").match(/saturated|loss/), null);
+  assert.match(tell("scale schemes"), /^With scale 1, the scale is above Kaiming’s 0.304 \(fan-in 30\)\.$/);
+  assert.equal(tell("dead").match(/saturated|loss|Kaiming/), null);
+  const { words } = InitLab.controls[0];
+  assert.equal(words(1, start, { narrowed: true }), "1");
+  assert.equal(words(1, start, {}), "1, above Kaiming’s 0.304 (fan-in 30)");
   assert.match(tell("scale"), /saturated; .*hard-dead; the loss/);
 });
 

@@ -80,7 +80,7 @@ def told(allowed):
         (lab.derivative, {"z": float("nan")}, "z is nan; it is to be a number from -400 to 400"),
         (lab.graph, {"step": 9}, "step is 9"),
         (lab.init, {"show": "spread"}, "no 'spread' to show; its controls are scale, .*; its pict"),
-        (lab.init, {"show": ["map", "deaf"]}, "'deaf' .*parts of the sentence are saturated, dead"),
+        (lab.init, {"show": ["map", "deaf"]}, "'deaf' .*parts of the sentence are schemes, sat"),
         (lab.init, {"show": ()}, "show names nothing; leave it out to show everything, or choose"),
         (lab.graph, {"show": "loss"}, "no 'loss' to show; .*; its pictures are graph$"),
     ],

@@ -9,7 +9,7 @@ BOOK = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 from keep_wording import keep_wording  # noqa: E402
-from whole_book import citations, labels  # noqa: E402
+from whole_book import citations, labels, warm_ups  # noqa: E402
 
 c = get_config()  # noqa: F821 (Jupyter runs this file with it)
 # Jupytext makes the contents manager anew, which sets the hook a second time.
@@ -19,6 +19,10 @@ c.LabServerApp.extra_labextensions_path = [str(HERE / "labextensions")]
 # What JupyterLab's page hands to the extension in that folder.
 c.ServerApp.tornado_settings = {
     "page_config_data": {
-        "book": {"labels": labels(BOOK), "citations": citations(BOOK / "references.bib")}
+        "book": {
+            "labels": labels(BOOK),
+            "citations": citations(BOOK / "references.bib"),
+            "warmUps": warm_ups(BOOK),
+        }
     }
 }

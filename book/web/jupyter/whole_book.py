@@ -1,16 +1,20 @@
-"""What a notebook cannot know of the rest of the book: where labels stand, and what keys cite."""
+"""What a notebook cannot know of the book: where labels stand, what keys cite, what a page asks."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-__all__ = ["citations", "labels"]
+import yaml
+
+__all__ = ["citations", "labels", "warm_ups"]
 
 HEADING = re.compile(r"^\(([\w-]+)\)=\n+#+ (.+)$", re.MULTILINE)
 EXERCISE = re.compile(r"^:label: exercise-(\d+)-(\d+)$", re.MULTILINE)
 EQUATION = re.compile(r"^\$\$ \(([\w-]+)\)$", re.MULTILINE)
 FIGURE = re.compile(r"^ +name: (fig-[\w-]+)$", re.MULTILINE)
+WARM_UP = re.compile(r"^```\{warm-up\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^@\w+\{([\w:-]+),\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 
 
@@ -58,3 +62,56 @@ def plain(text: str) -> str:
     for command, mark in accents.items():
         text = re.sub(re.escape(command) + r"\{?(\w)\}?", rf"\1{mark}", text)
     return re.sub(r"[{}`*$]", "", text).strip()
+
+
+def warm_ups(book: Path) -> dict[str, str]:
+    """Return, for the YAML of each warm-up, what a notebook shows in its place."""
+    found = {}
+    for page in sorted(book.rglob("*.md")):
+        for body in WARM_UP.findall(page.read_text(encoding="utf-8")):
+            try:
+                given = yaml.load(body, Loader=yaml.BaseLoader)  # texts alone, as the book reads it
+                found[body.strip()] = asked(given)
+            except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+                continue  # the book's build says what is wrong with it
+    return found
+
+
+def asked(given: dict[str, Any]) -> str:
+    """Write a warm-up as a box with the question and a folded one with the answers."""
+    unit = given.get("unit", "")
+    if "choices" in given:
+        answers = [
+            (one.get("right") == "true", one["text"], one["why"]) for one in given["choices"]
+        ]
+        below = "\n".join(f"- {indented(one['text'])}" for one in given["choices"])
+    else:
+        answers = [(True, number(given["answer"], unit), given["why"])]
+        answers += [(False, number(one["at"], unit), one["why"]) for one in given.get("wrong", ())]
+        below = f"(Your answer in {unit}.)" if unit else ""
+    told = [
+        f"**{'Right' if right else 'Wrong'}:** {said.strip()}\n\n{why.strip()}"
+        for right, said, why in sorted(answers, key=lambda one: not one[0])
+    ]
+    question = box("Warm-up", "", "\n\n".join([given["ask"].strip(), below]))
+    answer = box("Show the answer", ":class: dropdown", "\n" + "\n\n".join(told))
+    return f"{question}\n\n{answer}"
+
+
+def box(title: str, option: str, text: str) -> str:
+    """Write an admonition."""
+    return "\n".join(
+        [f"::::{{admonition}} {title}", *filter(None, [option]), text.rstrip(), "::::"]
+    )
+
+
+def indented(text: str) -> str:
+    """Keep a text of several lines in its item of a list."""
+    return text.strip().replace("\n", "\n  ")
+
+
+def number(said: str, unit: str) -> str:
+    """Write a number, or the glued one of that name, with its unit."""
+    written = re.fullmatch(r"[-+\u2212]?[\d.,]+(?:e[-+]?\d+)?%?", said.strip(), re.IGNORECASE)
+    shown = said.strip() if written else f"{{glue:text}}`{said.strip()}`"
+    return f"{shown} {unit}".strip()

@@ -18,9 +18,9 @@
     return [point, ...thousands].map(value).filter(Number.isFinite);
   };
 
-  const explained = (form, numbers, within) => {
+  const explained = (form, numbers) => {
     const all = [...form.querySelectorAll(".answers > [data-value]")].flatMap((node) => {
-      const at = Number(node.dataset.value);
+      const [at, within] = [Number(node.dataset.value), Number(node.dataset.within)];
       return numbers.map((one) => ({ node, off: Math.abs(one - at), slack: within + 1e-9 * Math.abs(at) }));
     }).filter(({ off, slack }) => off <= slack);
     const right = all.find(({ node }) => node.className === "right");
@@ -44,7 +44,7 @@
   };
 
   const check = (form) => {
-    const { within, unit } = form.dataset;
+    const { unit } = form.dataset;
     const chosen = form.querySelector(":checked");
     const typed = form.querySelector("[type=text]")?.value.trim();
     const numbers = typed === undefined ? (chosen ? [Number(chosen.value)] : []) : readings(typed, unit);
@@ -52,7 +52,7 @@
       const why = typed ? `“${typed}” is not a number: write one such as 24 or 0.5.` : "";
       return say(form, "", why || (typed === "" ? "Write a number first." : "Choose an answer first."));
     }
-    const node = explained(form, numbers, Number(within ?? 0));
+    const node = explained(form, numbers);
     if (!node) return say(form, "wrong", `Not that: ${typed}. Read the question once more, and try again.`);
     const wrong = typed ? `Not ${typed}.` : "Not that one.";
     return say(form, node.className, node.className === "right" ? "Right." : wrong, node);

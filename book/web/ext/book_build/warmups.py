@@ -35,7 +35,7 @@ KEYS = {
     "a warm-up with a number": ("ask", "answer", "within", "unit", "why", "wrong"),
     "a warm-up with choices": ("ask", "choices"),
     "a choice": ("text", "right", "why"),
-    "a wrong number": ("at", "why"),
+    "a wrong number": ("at", "within", "why"),
 }
 TO_QUOTE = (
     "a text that holds a colon, or starts with {, `, * or a quote, goes below its key, after |"
@@ -75,6 +75,7 @@ class WrongNumber:
     """A wrong number that has its own explanation."""
 
     at: Number
+    within: float
     why: Text
 
 
@@ -135,9 +136,7 @@ def with_number(given: Mapping[str, Any], glued: Callable[[str], str | None]) ->
     """Read a warm-up whose answer is a number."""
     known(given, "a warm-up with a number")
     answer = number(given["answer"], "answer", "the warm-up", glued)
-    within = number(given.get("within", "0"), "within", "the warm-up", lambda _: None).value
-    if within < 0:
-        raise ValueError(f"'within' is {within:g}; it says how far off an answer may be, 0 or more")
+    within = room(given, "the warm-up", 0.0)
     wrong = []
     listed = given.get("wrong", [])
     if not isinstance(listed, list):
@@ -150,7 +149,7 @@ def with_number(given: Mapping[str, Any], glued: Callable[[str], str | None]) ->
             raise ValueError(f"'at' of {name} is {at.shown}, which is right: within {within:g}")
         if any(at.value == other.at.value for other in wrong):
             raise ValueError(f"'at' of {name} is {at.shown}, as before; list each number once")
-        wrong.append(WrongNumber(at, text(one, "why", name)))
+        wrong.append(WrongNumber(at, room(one, name, within), text(one, "why", name)))
     unit = words(given.get("unit", ""), "unit", "the warm-up")
     if not unit and answer.shown.endswith("%"):
         unit = "%"
@@ -162,6 +161,18 @@ def with_number(given: Mapping[str, Any], glued: Callable[[str], str | None]) ->
         why=text(given, "why", "the warm-up"),
         wrong=tuple(wrong),
     )
+
+
+def room(given: Mapping[str, Any], name: str, otherwise: float) -> float:
+    """Read how far off a number may be."""
+    if "within" not in given:
+        return otherwise
+    within = number(given["within"], "within", name, lambda _: None).value
+    if within < 0:
+        raise ValueError(
+            f"'within' of {name} is {within:g}; it says how far off an answer may be, 0 or more"
+        )
+    return within
 
 
 def plain(node: yaml.Node | None) -> Any:
@@ -288,7 +299,7 @@ class Directive(SphinxDirective):
         self.set_source_info(box)
         if asked.answer is not None:
             given = (asked.answer, *(wrong.at for wrong in asked.wrong))
-            box["within"], box["unit"], box["typed"] = asked.within, asked.unit, keyboard(given)
+            box["unit"], box["typed"] = asked.unit, keyboard(given)
         box += Ask("", *self.parsed(asked.ask))
         options = [self.parsed(choice.text) for choice in asked.choices]
         box += [Option("", *in_line(parts), value=k) for k, parts in enumerate(options)]
@@ -305,17 +316,19 @@ class Directive(SphinxDirective):
                 for k, choice in enumerate(asked.choices)
             ]
             return sorted(found, key=lambda one: not one["right"])
-        right = with_unit(asked.answer.shown, asked.unit)
-        found = [self.explained(asked.answer.value, [nodes.Text(right)], True, asked.why)]
+        shown = nodes.Text(with_unit(asked.answer.shown, asked.unit))
+        found = [self.explained(asked.answer.value, [shown], True, asked.why, asked.within)]
         for one in asked.wrong:
-            shown = [nodes.Text(with_unit(one.at.shown, asked.unit))]
-            found.append(self.explained(one.at.value, shown, False, one.why))
+            shown = nodes.Text(with_unit(one.at.shown, asked.unit))
+            found.append(self.explained(one.at.value, [shown], False, one.why, one.within))
         return found
 
-    def explained(self, value: float, said: list[nodes.Node], right: bool, why: Text) -> Explained:
+    def explained(
+        self, value: float, said: list[nodes.Node], right: bool, why: Text, within: float = 0.0
+    ) -> Explained:
         """Return one answer with its explanation."""
         parts = [Said("", "", *said), *self.parsed(why)]
-        return Explained("", *parts, value=value, right=right)
+        return Explained("", *parts, value=value, right=right, within=within)
 
     def parsed(self, given: Text) -> list[nodes.Node]:
         """Have the page's parser read a text."""
@@ -389,9 +402,7 @@ def name_of(node: nodes.Element) -> str:
 def open_box(translator: HTML5Translator, node: WarmUp) -> None:
     """Begin the form, which goes nowhere, with or without JavaScript."""
     name = name_of(node)
-    data = {}
-    if "within" in node:
-        data = {"data-within": repr(node["within"]), "data-unit": node["unit"]}
+    data = {"data-unit": node["unit"]} if "unit" in node else {}
     translator.body += [
         translator.starttag(node, "form", method="dialog", ids=[name], **data),
         f'<fieldset aria-describedby="{name}-ask"><legend>Warm-up {node["number"]}</legend>\n',
@@ -431,7 +442,7 @@ def close_option(translator: HTML5Translator, _node: Option) -> None:
 def open_answers(translator: HTML5Translator, node: Answers) -> None:
     """Write the field, the button and the place for what is said, and begin the folded answer."""
     name, box = name_of(node), node.parent
-    if "within" in box:
+    if "unit" in box:
         unit = translator.encode(box["unit"])
         translator.body.append(
             f'<div class="field"><label for="{name}-field">Your answer</label> '
@@ -454,7 +465,8 @@ def close_answers(translator: HTML5Translator, _node: Answers) -> None:
 def open_explained(translator: HTML5Translator, node: Explained) -> None:
     """Begin an answer and why."""
     kind = "right" if node["right"] else "wrong"
-    translator.body.append(f'<div class="{kind}" data-value="{node["value"]!r}">')
+    data = f'data-value="{node["value"]!r}" data-within="{node["within"]!r}"'
+    translator.body.append(f'<div class="{kind}" {data}>')
 
 
 def open_said(translator: HTML5Translator, node: Said) -> None:

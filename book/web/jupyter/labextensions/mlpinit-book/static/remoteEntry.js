@@ -1,5 +1,5 @@
 // What the book's pages have and JupyterLab's MyST extension does not know: numbers glued by the cells,
-// captions, references to other chapters, citations, graded exercises. Only what is shown is changed,
+// captions, references to other chapters, citations, warm-ups, graded exercises. Only what is shown is changed,
 // never the notebook. JupyterLab loads this file as it is; nothing has to be compiled.
 "use strict";
 
@@ -18,7 +18,7 @@
   // Of the whole book, read by the server from its sources: where each label stands, what is cited.
   function readBook() {
     const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
-    return config.book ?? { labels: {}, citations: {} };
+    return config.book ?? { labels: {}, citations: {}, warmUps: {} };
   }
 
   // The last text in an element, the part that is the MyST extension's word for what it did not find.
@@ -91,6 +91,22 @@
       [...node.querySelectorAll("details.myst-exercise")]
         .filter((box) => box.dataset.graded || box.querySelector("code")?.textContent === "graded")
         .forEach((box, i) => this.showGraded(box, numbers[i]));
+      for (const box of node.querySelectorAll("details:has(> summary code):has(pre)")) {
+        if (box.querySelector("summary code").textContent === "warm-up") this.showWarmUp(box);
+      }
+    }
+
+    // The question and the folded answer, in the place of the YAML that the extension shows.
+    showWarmUp(box) {
+      const known = this.book.warmUps?.[box.querySelector("pre").textContent.trim()];
+      const after = box.nextElementSibling;
+      const place = after?.classList.contains("book-warm-up") ? after : document.createElement("div");
+      box.hidden = known !== undefined;
+      place.hidden = !box.hidden;
+      if (!known) return;
+      place.className = "book-warm-up";
+      if (!place.isConnected) box.after(place);
+      this.render(place, this.written(known, place));
     }
 
     showValue(span, text) {
@@ -177,11 +193,22 @@
         widget.node.append(box);
       }
       const number = this.figures.indexOf(widget) + 1;
-      const words = fill(figure.caption ?? "", GLUE).replace(
-        /\{(?:numref|ref|eq|cite:[tp])\}`([^`]+)`/g,
-        (role, label) => this.reference(label)?.words ?? this.citation(label, box)?.words ?? role,
-      );
-      const source = number ? `**Fig. ${number}** ${words}` : words;
+      const words = this.written(figure.caption ?? "", box);
+      this.render(box, number ? `**Fig. ${number}** ${words}` : words);
+    }
+
+    // A text with its glued numbers, references and citations in words.
+    written(text, box) {
+      return text
+        .replace(GLUE, (_, name) => this.values.get(name) ?? WAITING)
+        .replace(/\{claim\}`[^`]+`/g, "")
+        .replace(
+          /\{(?:numref|ref|eq|cite:[tp])\}`([^`]+)`/g,
+          (role, label) => this.reference(label)?.words ?? this.citation(label, box)?.words ?? role,
+        );
+    }
+
+    render(box, source) {
       if (box.dataset.source === source) return;
       box.dataset.source = source;
       const { rendermime } = this.panel.content;
