@@ -31,12 +31,16 @@ DECODER = """\
     const counts = [1, 2, 3].map((order) => new Uint32Array(SYMBOLS ** (order + 1)));
     const places = [0, 0, 0];
     let [at, low, range, code] = [0, 0, WHOLE - 1, 0];
-    const read = () => (code = (code % TOP) * 256 + (at < bytes.length ? bytes.charCodeAt(at) : 0), at++);
+    const read = () => {
+      code = (code % TOP) * 256 + (at < bytes.length ? bytes.charCodeAt(at) : 0);
+      at++;
+    };
     for (let i = 0; i < 6; i++) read();
     const next = () => {
       const [a, b, c] = places.map((place) => place * SYMBOLS);
       let total = 0;
-      const frequency = (s) => 1 + (counts[0][a + s] >> 3) + 4 * counts[1][b + s] + 32 * counts[2][c + s];
+      const [one, two, three] = counts;
+      const frequency = (s) => 1 + (one[a + s] >> 3) + 4 * two[b + s] + 32 * three[c + s];
       for (let s = 0; s < SYMBOLS; s++) total += frequency(s);
       range = Math.floor(range / total);
       const target = Math.floor((code - low) / range);

@@ -18,7 +18,7 @@ FORMS = (
 SCHEMES = {
     "scaled": lambda _: init.scaled(0.2, 0.01),
     "xavier": lambda _: init.xavier(),
-    "kaiming": lambda activation: init.kaiming(activation),
+    "kaiming": init.kaiming,
     "orthogonal": lambda _: init.orthogonal(),
 }
 WITHOUT_GAIN = {"gelu", "silu", "elu"}
