@@ -6,13 +6,20 @@ again" leads; settings that it does not have are refused.
 
 >>> init(scale=0.2, depth=3)
 Lab('mlp-init-lab', depth=3, scale=0.2)
+
+`show` names what a reader sees at once: of the controls, of the pictures, of what the sentence
+below them tells. The other controls and pictures are folded; of a kind that is not named at all,
+everything is shown.
+
+>>> init(show=("scale", "map", "dead"), bias=0)
+Lab('mlp-init-lab', bias=0, show=('scale', 'map', 'dead'))
 """
 
 from __future__ import annotations
 
 import html
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
     from mlpinit.lab.recording import Recording
 
 __all__ = [
+    "FACTS",
+    "PICTURES",
     "SCRIPTS",
     "SETTINGS",
     "TAGS",
@@ -66,8 +75,21 @@ SETTINGS: Mapping[str, Mapping[str, Allowed]] = {
     },
     "mlp-graph-lab": {"step": range(9), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
 }
+# What else may be named as shown: pictures, and what the sentence tells that is no picture's.
+PICTURES: Mapping[str, tuple[str, ...]] = {
+    "mlp-init-lab": ("map", "z", "h", "std", "gradient"),
+    "mlp-derivative-lab": ("curve", "slopes"),
+    "mlp-graph-lab": ("graph",),
+    "mlp-microscope": ("map", "h", "z", "loss", "gradient", "ratio"),
+}
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "mlp-init-lab": ("schemes", "saturated", "dead", "loss"),
+    "mlp-microscope": ("saturated",),
+}
 TAGS = (*SETTINGS, "mlp-microscope")
 """The custom elements; what the microscope may be set to, its runs say."""
+
+SIDES = ("left", "right")
 
 _numbers = count(1)
 
@@ -105,30 +127,35 @@ class Lab:
         return f"<style>{style()}</style>{self.element()}<script>{script()}</script>"
 
 
-def init(**settings: Any) -> Lab:
+def init(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     """The init lab: how the first weights decide what the layers of the book's network do.
 
     Settings: `scale` of the weights, 0.01 to 3, which is their standard deviation or, with
-    `kind="gain"`, a gain; `bias` scale; `activation`; `width` and `depth`; the `layer` shown;
-    `seed`; batch `norm`.
+    `kind="gain"`, a gain; `bias` scale; `activation`; `width`, the units per layer, and `depth`;
+    the `layer` shown; `seed`; batch `norm`.
+
+    `show`: any of these; the pictures "map", "z", "h", "std", "gradient"; in the sentence, which
+    tells of the pictures shown too, "saturated", "dead", "loss", and "schemes": where the scale
+    stands among Xavier's, LeCun's and Kaiming's.
     """
-    return _checked("mlp-init-lab", "the init lab", settings)
+    return _checked("mlp-init-lab", "the init lab", settings, show)
 
 
-def derivative(**settings: Any) -> Lab:
+def derivative(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     """The derivative lab: a point on tanh, its slope, and that slope as the floats have it.
 
     Settings: `z`, -400 to 400; `format`, float64, float32 or float16; `formula`, "tanh" or "naive".
+    `show`: any of these; the pictures "curve" and "slopes".
     """
-    return _checked("mlp-derivative-lab", "the derivative lab", settings)
+    return _checked("mlp-derivative-lab", "the derivative lab", settings, show)
 
 
-def graph(**settings: Any) -> Lab:
+def graph(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     """The scalar graph: the backward pass of h = tanh(w1·x + w2·x), one arrow at a time.
 
-    Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8.
+    Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8. `show`: any of these.
     """
-    return _checked("mlp-graph-lab", "the scalar graph", settings)
+    return _checked("mlp-graph-lab", "the scalar graph", settings, show)
 
 
 def microscope(
@@ -137,17 +164,20 @@ def microscope(
     step: int = 0,
     left: str | None = None,
     right: str | None = None,
+    show: str | Iterable[str] | None = None,
 ) -> Lab:
     """The training microscope: recorded runs, step by step, two of them side by side.
 
     - `runs`: what to call each run → its `recording.record`; under 100 kB each
     - `step`: where the lab starts, in updates done
     - `left`, `right`: the runs it starts with; None for the first and the second
+    - `show`: "step", "left", "right"; the pictures "map", "h", "z", "loss", "gradient", "ratio";
+      "saturated" in the sentence
 
-    Raises `ValueError` when there is no run, `left` or `right` is none of them, or no run has that
-    step.
+    Raises `ValueError` when there is no run, `left` or `right` is none of them, no run has that
+    step, or `show` names what is not there.
     """
-    sides = {side: run for side, run in (("left", left), ("right", right)) if run is not None}
+    sides = {side: run for side, run in zip(SIDES, (left, right), strict=True) if run is not None}
     for side, run in sides.items():
         if run not in runs:
             raise ValueError(f"{side} is {run!r}; choose one of {', '.join(runs)}")
@@ -159,6 +189,7 @@ def microscope(
     names = {label: f"run-{one.digest}" for label, one in called.items()}  # the same run, the same
     settings = {"runs": " ".join(names.values()), "src-base": "", "step": step}
     settings |= {side: names[run] for side, run in sides.items()}
+    settings |= _shown("mlp-microscope", ("step", *SIDES), show)
     scripts = (one.script(names[label]) for label, one in called.items())
     inside = "".join(
         f'<script data-recording="{name}">{text}</script>'
@@ -183,11 +214,32 @@ def _read(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _checked(tag: str, label: str, settings: Mapping[str, Any]) -> Lab:
-    """The lab, or a `ValueError` for a setting that `SETTINGS` does not have."""
+def _checked(
+    tag: str, label: str, settings: Mapping[str, Any], show: str | Iterable[str] | None
+) -> Lab:
+    """The lab, or a `ValueError` for a setting or a part that it does not have."""
     for name, value in settings.items():
         _check(tag, name, value)
-    return Lab(tag, label, settings)
+    return Lab(tag, label, {**settings, **_shown(tag, SETTINGS[tag], show)})
+
+
+def _shown(
+    tag: str, controls: Iterable[str], show: str | Iterable[str] | None
+) -> dict[str, tuple[str, ...]]:
+    """What is shown, as a setting; none where all is."""
+    if show is None:
+        return {}
+    names = (show,) if isinstance(show, str) else tuple(show)
+    kinds = {"controls": tuple(controls), "pictures": PICTURES[tag]}
+    if tag in FACTS:
+        kinds["parts of the sentence"] = FACTS[tag]
+    known = "; ".join(f"its {kind} are {', '.join(all_)}" for kind, all_ in kinds.items())
+    if not names:
+        raise ValueError(f"show names nothing; leave it out to show everything, or choose: {known}")
+    for name in names:
+        if not any(name in all_ for all_ in kinds.values()):
+            raise ValueError(f"this lab has no {name!r} to show; {known}")
+    return {"show": names}
 
 
 def _check(tag: str, name: str, value: object) -> None:
@@ -217,4 +269,6 @@ def _told(allowed: Allowed) -> str:
 
 
 def _words(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

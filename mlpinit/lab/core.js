@@ -7,11 +7,16 @@
 // Its class extends Lab with
 //   static controls   [{name, label, type, value, …}], as `control` below makes them; where they
 //                     are known late, an instance's own `controls`, set before it is connected
-//   static pictures   [{name, label, ratio}], the canvases, with height / width
+//   static pictures   [{name, label, ratio, part}], the canvases, with height / width; those of a
+//                     `part` are named together
+//   static facts      names of parts of the sentence that are no picture's
 //   compute(state)    what the state leads to; no drawing
-//   paint(result, state)  draws on this.brush(name)
+//   draw(result, state)   {name: (brush) => …}, what draws each picture that is in view
 //   say(result, state)    one sentence, for everyone
 //   rows(result, state)   [[heading, …], [cell, …], …], the numbers
+//
+// The attribute show="scale map dead" names what is shown of the controls, of the pictures and of the
+// sentence; the other controls and pictures are folded. Where it names none of a kind, all are shown.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const Base = globalThis.HTMLElement ?? class {};
@@ -29,7 +34,7 @@
   }
 
   // A native input with its label and its value in words. `spec`:
-  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state)}
+  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state, lab)}
   //   {name, label, type: "select", options: [[value, words], …], value}
   //   {name, label, type: "checkbox", value: true | false}
   // A range's state is position(value) of its slider where that is given, with `at` as the inverse.
@@ -59,11 +64,13 @@
   class Lab extends Base {
     static controls = [];
     static pictures = [];
+    static facts = [];
 
     connectedCallback() {
       if (this.state) return;
       this.id ||= `lab-${++made}`;
-      this.state = this.defaults();
+      this.state = this.first = this.defaults();
+      this.narrow(this.getAttribute("show")?.split(/\s+/) ?? []);
       this.build();
       this.fromAddress();
       addEventListener("hashchange", () => this.fromAddress());
@@ -87,18 +94,48 @@
       return state;
     }
 
+    narrow(names) {
+      const only = (all) => {
+        const found = names.filter((name) => all.includes(name));
+        return found.length ? found : undefined;
+      };
+      const pictures = this.constructor.pictures.map(partOf);
+      this.narrowed = names.length > 0;
+      this.shown = {
+        controls: only(specs(this).map(({ name }) => name)),
+        pictures: only(pictures),
+        facts: only([...pictures, ...this.constructor.facts]),
+      };
+    }
+
+    shows(kind, name) {
+      return this.shown?.[kind]?.includes(name) ?? true;
+    }
+
+    // Whether the sentence tells what one of these shows, or counts.
+    says(...names) {
+      return names.some((name) => this.shows("facts", name));
+    }
+
+    // Whether it tells what one of these is set to: it is shown, or not as it was at first.
+    tells(...names) {
+      return names.some((name) =>
+        this.shows("controls", name) || this.state[name] !== this.first[name]);
+    }
+
     build() {
       for (const node of this.children) node.hidden = true;
       this.inputs = {};
       const form = element("form", { class: "lab-controls", "aria-label": this.title() });
       form.addEventListener("submit", (event) => event.preventDefault());
-      for (const spec of specs(this)) {
+      const controls = specs(this).map((spec) => {
         const made = control({ ...spec, value: this.state[spec.name] }, `${this.id}-${spec.name}`);
         made.spec = spec;
         this.inputs[spec.name] = made;
         made.input.addEventListener("input", () => this.take(spec, made.input));
-        form.append(element("div", { class: `lab-control lab-${spec.type}` }, ...made.nodes));
-      }
+        return element("div", { class: `lab-control lab-${spec.type}` }, ...made.nodes);
+      });
+      form.append(...this.folded("controls", controls, specs(this).map(({ name }) => name)));
       this.canvases = {};
       const pictures = this.constructor.pictures.map(({ name, label, ratio }) => {
         const canvas = element("canvas", { role: "img", "aria-label": label });
@@ -117,13 +154,26 @@
       again.addEventListener("click", () => this.set(this.defaults()));
       form.append(again);
       this.desk = element("div", { class: "lab-desk" }, form,
-        element("div", { class: "lab-pictures" }, ...pictures),
+        element("div", { class: "lab-pictures" }, ...this.folded("pictures", pictures,
+          this.constructor.pictures.map(partOf))),
         this.sentence, this.live, this.numbers);
       // In JupyterLab a key is the notebook's, unless the very element with the focus asks for it.
       for (const node of this.desk.querySelectorAll("input, select, button, summary, [tabindex]")) {
         node.setAttribute("data-lm-suppress-shortcuts", "true");
       }
       this.append(this.desk);
+    }
+
+    // What is shown of a kind, and the rest in a box that opens.
+    folded(kind, all, names) {
+      const [open, rest] = [true, false].map((yes) =>
+        all.filter((_, i) => this.shows(kind, names[i]) === yes));
+      if (!rest.length) return open;
+      const inside = element("div", { class: `lab-${kind}` }, ...rest);
+      const more = element("details", { class: "lab-more" },
+        element("summary", {}, `More ${kind}`), inside);
+      more.addEventListener("toggle", () => this.changed());
+      return [...open, more];
     }
 
     title() {
@@ -170,12 +220,14 @@
           input.value = spec.position ? spec.position(value) : value;
         }
         if (words) {
-          words.value = spec.words ? spec.words(value, state) : String(value);
+          words.value = spec.words ? spec.words(value, state, this) : String(value);
           input.setAttribute("aria-valuetext", words.value);
         }
       }
       this.result = this.compute(state);
-      this.paint(this.result, state);
+      for (const [name, draw] of Object.entries(this.draw(this.result, state))) {
+        if (this.canvases[name].clientWidth) draw(this.brush(name));
+      }
       this.sentence.textContent = this.say(this.result, state);
       this.tabulate();
     }
@@ -239,6 +291,7 @@
   }
 
   const specs = (one) => one.controls ?? one.constructor.controls;
+  const partOf = ({ name, part }) => part ?? name;
 
   // A control's value from text, or undefined where it is none.
   function read(spec, text) {

@@ -120,13 +120,15 @@
       return { exact: slopeAt(z), all };
     }
 
-    paint({ all }, state) {
-      this.paintCurve(all.find(({ format }) => format === state.format), state.z);
-      this.paintSlopes(state);
+    draw({ all }, state) {
+      const one = all.find(({ format }) => format === state.format);
+      return {
+        curve: (brush) => this.drawCurve(brush, one, state.z),
+        slopes: (brush) => this.drawSlopes(brush, state),
+      };
     }
 
-    paintCurve({ h, slope }, z) {
-      const brush = this.brush("curve");
+    drawCurve(brush, { h, slope }, z) {
       const { context, width, height, color } = brush;
       const reach = this.reach(z);
       const x = (value) => (width * (value / reach + 1)) / 2;
@@ -153,8 +155,7 @@
       lab.text(brush, "−1", x(0) + 6, y(-1));
     }
 
-    paintSlopes({ z, formula }) {
-      const brush = this.brush("slopes");
+    drawSlopes(brush, { z, formula }) {
       const { width, height } = brush;
       const [left, right, top, bottom] = [52, width - 10, 20, height - 20];
       const x = (value) => left + ((right - left) * Math.min(value, FURTHEST)) / FURTHEST;
@@ -188,6 +189,7 @@
     say({ exact, all }, { z, format, formula }) {
       const { h, slope } = all.find((one) => one.format === format);
       const begin = `At z = ${minus(String(z))} the slope of tanh is ${number(exact)}`;
+      if (!this.says("slopes")) return `${begin}.`;
       if (Number.isNaN(h)) {
         return `${begin}; in ${format} the formula is infinity over infinity, not a number.`;
       }

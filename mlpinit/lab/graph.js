@@ -68,8 +68,11 @@
       return backward(state, Math.round(state.step));
     }
 
-    paint({ values, gradients, now }) {
-      const brush = this.brush("graph");
+    draw(found) {
+      return { graph: (brush) => this.drawGraph(brush, found) };
+    }
+
+    drawGraph(brush, { values, gradients, now }) {
       const { context, width, height, color } = brush;
       const [wide, tall] = [Math.min(HALF.wide, width / 9.5), Math.min(HALF.tall, height / 7)];
       const spot = (name) => {
@@ -81,7 +84,7 @@
         const active = now?.from === arrow.from && now?.to === arrow.to;
         context.lineWidth = active ? 3 : 1;
         lab.line(brush, [[x + wide, y], [u - wide, v]], active ? "two" : "faint");
-        if (active) this.paintHead(brush, [u - wide, v], [x + wide, y]);
+        if (active) this.drawHead(brush, [u - wide, v], [x + wide, y]);
       }
       context.lineWidth = 1;
       for (const [name, value] of Object.entries(values)) {
@@ -102,7 +105,7 @@
     }
 
     // The head of the arrow that is taken, at `end`: backwards.
-    paintHead({ context, color }, start, end) {
+    drawHead({ context, color }, start, end) {
       const angle = Math.atan2(end[1] - start[1], end[0] - start[0]);
       context.fillStyle = color("two");
       context.beginPath();

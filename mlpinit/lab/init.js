@@ -6,6 +6,7 @@
   const FAN_IN = 30;
   const ENDS = "bars at the ends hold what lies beyond";
 
+  const listed = (all) => [all.slice(0, -1).join(", "), ...all.slice(-1)].filter(Boolean).join(" and ");
   const counted = (n, word) => (n === 0 ? `no ${word}` : `${n} ${word}`);
 
   // The standard deviation of a hidden layer's weights, as init.scaled or init.kaiming has it.
@@ -63,7 +64,7 @@
         min: -200, max: 48, step: 1, limits: [0.01, 3],
         position: (value) => Math.round(100 * Math.log10(value)),
         at: (position) => Math.min(3, Number((10 ** (position / 100)).toPrecision(3))),
-        words: (value, state) => `${value}, ${standing(state)}`,
+        words: (value, state, { narrowed }) => narrowed ? `${value}` : `${value}, ${standing(state)}`,
       },
       {
         name: "kind", label: "the scale is", type: "select", value: "std",
@@ -78,8 +79,7 @@
         options: Object.entries(lab.activations).map(([name, { label }]) => [name, label]),
       },
       {
-        name: "width", label: "width", type: "range", min: 16, max: 400, step: 4, value: 200,
-        words: (value) => `${value} units a layer`,
+        name: "width", label: "units per layer", type: "range", min: 16, max: 400, step: 4, value: 200,
       },
       {
         name: "depth", label: "depth", type: "range", min: 1, max: 10, step: 1, value: 1,
@@ -102,9 +102,11 @@
       },
       { name: "z", label: `Pre-activations z by layer; ${ENDS}`, ratio: 0.55 },
       { name: "h", label: `Activations h by layer; ${ENDS}`, ratio: 0.55 },
-      { name: "spread", label: "Standard deviation, by layer", ratio: 0.55 },
+      { name: "std", label: "Standard deviation, by layer", ratio: 0.55 },
       { name: "gradient", label: "Size of the gradient ∂ℓ/∂z, by layer", ratio: 0.55 },
     ];
+
+    static facts = ["schemes", "saturated", "dead", "loss"];
 
     compute(state) {
       const { seed, width, depth, norm: normalize } = state;
@@ -127,33 +129,61 @@
       };
     }
 
-    paint({ layers, network, chosen }, { activation }) {
+    draw({ layers, network, chosen }, { activation }) {
       const { width } = network.form;
       const reach = nice(UNBOUNDED * layers[chosen].stdZ || 1);
       const sides = range(activation, layers[chosen].stdH);
       const binned = (all, [low, high]) => all.map((one) => histogram(one, width, low, high));
-      ridges(this.brush("z"), binned(network.z, [-reach, reach]), chosen, [-reach, reach], "one");
-      ridges(this.brush("h"), binned(network.h, sides), chosen, sides, "two");
       const values = (name) => layers.map((layer) => layer[name]);
-      overLayers(this.brush("spread"), [
-        { values: values("stdZ"), color: "one", label: "z" },
-        { values: values("stdH"), color: "two", label: "h", hollow: true },
-      ]);
-      overLayers(this.brush("gradient"), [
-        { values: values("gradient"), color: "ink", label: "root mean square of ∂ℓ/∂z" },
-      ]);
-      map(this.brush("map"), network.flat[chosen], width);
+      return {
+        map: (brush) => map(brush, network.flat[chosen], width),
+        z: (brush) => ridges(brush, binned(network.z, [-reach, reach]), chosen, [-reach, reach], "one"),
+        h: (brush) => ridges(brush, binned(network.h, sides), chosen, sides, "two"),
+        std: (brush) => overLayers(brush, [
+          { values: values("stdZ"), color: "one", label: "z" },
+          { values: values("stdH"), color: "two", label: "h", hollow: true },
+        ]),
+        gradient: (brush) => overLayers(brush, [
+          { values: values("gradient"), color: "ink", label: "root mean square of ∂ℓ/∂z" },
+        ]),
+      };
     }
 
-    say({ share, soft, hard, loss }, { scale, kind, bias, norm, activation, depth }) {
-      const setting = `${kind === "gain" ? "gain" : "scale"} ${scale}`;
-      const second = norm ? "batch norm" : `bias scale ${bias}`;
-      const among = depth > 1 ? `the activations of ${depth} layers` : "activations";
+    say(result, state) {
+      const set = this.settings(state);
+      const found = this.found(result, state).join("; ");
+      return set ? `With ${set}, ${found}.` : `${found[0].toUpperCase()}${found.slice(1)}.`;
+    }
+
+    settings({ scale, kind, bias, norm, activation, width, depth }) {
       const { label } = lab.activations[activation];
-      const dead = `${counted(soft, soft === 1 ? "unit is" : "units are")} soft-dead in this batch, ` +
-        `${hard || "none"} hard-dead`;
-      return `With ${setting}, ${second} and ${label}, ${percent(share)} of ${among} are ` +
-        `saturated; ${dead}; the loss starts at ${loss < 1e4 ? loss.toFixed(2) : loss.toExponential(1)}.`;
+      const narrow = (name) => this.shown?.controls && this.tells(name);
+      return listed([
+        this.tells("scale", "kind") && `${kind === "gain" ? "gain" : "scale"} ${scale}`,
+        this.tells("bias", "norm") && (norm ? "batch norm" : `bias scale ${bias}`),
+        this.tells("activation") && label,
+        narrow("width") && `${width} units per layer`,
+        narrow("depth") && `${depth} hidden layer${depth > 1 ? "s" : ""}`,
+      ].filter(Boolean));
+    }
+
+    found({ share, soft, hard, loss, layers, chosen }, state) {
+      const { depth } = state;
+      const among = depth > 1 ? `the activations of ${depth} layers` : "activations";
+      const { stdZ, stdH, gradient } = layers[chosen];
+      const at = depth > 1 ? ` in layer ${chosen + 1}` : "";
+      const narrow = (...names) => this.shown?.facts && this.says(...names);
+      return [
+        narrow("schemes") && `the scale is ${standing(state)}`,
+        this.says("map", "saturated") && `${percent(share)} of ${among} are saturated`,
+        narrow("z", "std") && `the standard deviation of z${at} is ${three(stdZ)}`,
+        narrow("h", "std") && `the standard deviation of h${at} is ${three(stdH)}`,
+        narrow("gradient") && `the size of ∂ℓ/∂z${at} is ${three(gradient)}`,
+        this.says("dead") && `${counted(soft, soft === 1 ? "unit is" : "units are")} soft-dead in ` +
+          `this batch, ${hard || "none"} hard-dead`,
+        this.says("loss") &&
+          `the loss starts at ${loss < 1e4 ? loss.toFixed(2) : loss.toExponential(1)}`,
+      ].filter(Boolean);
     }
 
     rows({ layers }) {

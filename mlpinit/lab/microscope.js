@@ -95,7 +95,7 @@
     static title = "the training microscope";
     static pictures = [
       ...[["map", 0.2], ["h", 0.4], ["z", 0.4]].flatMap(([kind, ratio]) =>
-        SIDES.map((side) => ({ name: `${kind}-${side}`, label: "", ratio }))),
+        SIDES.map((side) => ({ name: `${kind}-${side}`, part: kind, label: "", ratio }))),
       { name: "loss", ratio: 0.4, label: "Loss over the steps: dev (line), batches (dashes)" },
       { name: "gradient", ratio: 0.6, label: "Size of the gradient on that batch, by tensor" },
       {
@@ -103,6 +103,8 @@
         label: "Update-to-data ratio, by tensor; dashes: 1e−3; no dot: all entries equal",
       },
     ];
+
+    static facts = ["saturated"];
 
     connectedCallback() {
       if (this.names) return;
@@ -214,30 +216,38 @@
       return [...new Set([left, right])].map((name) => look(this.runs[name], step));
     }
 
-    paint(found) {
+    draw(found) {
       this.toggleAttribute("alone", found.length === 1);
-      found.forEach((one, k) => this.paintSide(one, SIDES[k], COLORS[k]));
       const labels = found.map(({ run }, k) => ({ label: run.label, color: COLORS[k] }));
-      curves(this.brush("loss"), found, labels);
       const names = tensorsOf(found);
-      for (const [kind, mark] of [["gradient"], ["ratio", RULE]]) {
+      const sizes = (kind, mark) => (brush) => {
         const values = (one) => names.map((name) => of(one, kind, name));
         const lines = found.map((one, k) => ({ ...labels[k], values: values(one) }));
         const within = [mark, ...found.flatMap(({ run }) => run[kind].flat())];
-        overLayers(this.brush(kind), lines, { names, within, mark });
-      }
+        overLayers(brush, lines, { names, within, mark });
+      };
+      return Object.assign(
+        {
+          loss: (brush) => curves(brush, found, labels),
+          gradient: sizes("gradient"),
+          ratio: sizes("ratio", RULE),
+        },
+        ...found.map((one, k) => this.drawSide(one, SIDES[k], COLORS[k])),
+      );
     }
 
-    paintSide({ run, flat, z, h, columns, soft, hard }, side, color) {
+    drawSide({ run, flat, z, h, columns, soft, hard }, side, color) {
       const { label, rows, units, reachZ, reachH } = run;
-      map(this.brush(`map-${side}`), flat, units);
-      ridges(this.brush(`h-${side}`), [h], 0, [-reachH, reachH], color);
-      ridges(this.brush(`z-${side}`), [z], 0, [-reachZ, reachZ], color);
       this.caption(`map-${side}`, `${label}: ${units} units across, ${rows} examples down, white = ` +
         `saturated. All-white columns: ${columns}. Dead units over the whole training set: ` +
         `${soft} soft, ${hard} hard`);
       this.caption(`h-${side}`, `${label}: activations h`);
       this.caption(`z-${side}`, `${label}: pre-activations z (the ends hold what lies beyond)`);
+      return {
+        [`map-${side}`]: (brush) => map(brush, flat, units),
+        [`h-${side}`]: (brush) => ridges(brush, [h], 0, [-reachH, reachH], color),
+        [`z-${side}`]: (brush) => ridges(brush, [z], 0, [-reachZ, reachZ], color),
+      };
     }
 
     caption(name, words) {
@@ -250,8 +260,11 @@
       const told = found.map(({ run, saturated, devLoss, step: own }, k) => {
         const who = `${run.label}${own === step ? "" : ` (at its step ${thousands(own)})`}`;
         const [share, loss] = [percent(saturated), devLoss.toFixed(2)];
-        return k ? `${who} has ${share} and ${loss}`
-          : `${who} has ${share} of its activations saturated and a dev loss of ${loss}`;
+        const parts = [
+          this.says("map", "saturated") && (k ? share : `${share} of its activations saturated`),
+          this.says("loss") && (k ? loss : `a dev loss of ${loss}`),
+        ].filter(Boolean);
+        return parts.length ? `${who} has ${parts.join(" and ")}` : who;
       });
       return `At step ${thousands(step)}: ${told.join("; ")}.`;
     }

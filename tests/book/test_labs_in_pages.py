@@ -311,6 +311,60 @@ def test_without_javascript_the_page_says_so_and_shows_its_figures(
     assert page.locator("article figure img.only-light").first.is_visible()
 
 
+def test_what_is_not_shown_is_folded_and_works(page: Page, tmp_path: Path) -> None:
+    made = lab.init(show=("scale", "bias", "map", "z"), bias=0.5)
+    file = tmp_path / "narrow.html"
+    file.write_text(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>A lab</title>"
+        f"<style>{lab.style()}</style><main>{made.element()}</main><script>{lab.script()}</script>",
+        encoding="utf-8",
+    )
+    troubles = browser.Visit("narrow")
+    troubles.listen(page)
+    page.goto(file.as_uri())
+    found = ready(page, 0)
+    first = heard(page, found)
+    assert "soft-dead" not in first
+    assert "loss" not in first
+    assert first.startswith("With scale 1 and bias scale 0.5, ")
+    names = (
+        "(all) => all.filter((one) => one.checkVisibility()).map((one) => one.id || one.ariaLabel)"
+    )
+    shown = found.locator("input, select").evaluate_all(names)
+    assert [name.split("-")[-1] for name in shown] == ["scale", "bias"]
+    assert len(found.locator("canvas").evaluate_all(names)) == 2
+
+    found.locator("summary", has_text="More controls").focus()
+    page.keyboard.press("Enter")
+    depth = found.get_by_label("depth")
+    depth.focus()
+    page.keyboard.press("ArrowRight")
+    deeper = heard(page, found, after=first)
+    assert deeper.startswith("With scale 1, bias scale 0.5 and 2 hidden layers, ")
+    state = page.url
+    assert state.endswith(":depth=2")
+    found.locator("summary", has_text="More pictures").click()
+    assert len(found.locator("canvas").evaluate_all(names)) == 5
+    page.wait_for_function(
+        """(lab) => [...lab.querySelectorAll("canvas")].every((c) =>
+          c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((x) => x))""",
+        arg=found.element_handle(),
+    )
+    found.locator("summary", has_text="The numbers").click()
+    expect(found.locator(".lab-table thead th")).to_have_count(7)
+    page.evaluate(browser.AXE_SCRIPT)
+    for width in browser.WIDTHS:
+        page.set_viewport_size({"width": width, "height": browser.HEIGHT})
+        assert page.evaluate("inPage.sideways()") == []
+        assert page.evaluate(AXE, SELECTOR) == []
+    found.get_by_role("button", name="Start again").click()
+    assert heard(page, found, after=deeper) == first
+    page.goto("about:blank")
+    page.goto(state)
+    assert heard(page, ready(page, 0)) == deeper
+    assert [*troubles.errors, *troubles.console, *troubles.left, *troubles.missing] == []
+
+
 def test_labs_work_twice_in_one_notebook(page: Page, tmp_path: Path) -> None:
     """Outputs put in one after the other, scripts run as a notebook runs them."""
     outputs = [made._repr_html_() for made in (lab.init(), lab.graph(step=3), lab.init(depth=4))]

@@ -23,7 +23,10 @@ TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PARTS = {part["caption"]: [c["file"] for c in part["chapters"]] for part in TOC["parts"]}
 DOCUMENTS = [TOC["root"], *(document for part in PARTS.values() for document in part)]
 TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # of print.css, in CSS pixels
-NOT_PRINTED = ".headerlink, .only-dark, details.hide, .toctree-wrapper, [role=tooltip]"
+NOT_PRINTED = (
+    ".headerlink, .only-dark, details.hide, .toctree-wrapper, [role=tooltip], "
+    ".warm-up :is(input, .field, .feedback, summary)"
+)
 WIDER_THAN_THE_PAGE = """() => [...document.querySelectorAll('main *')].filter(element =>
     element.getBoundingClientRect().right > document.documentElement.clientWidth + 1
     || element.matches('pre, p, td, .math, figure') && element.scrollWidth > element.clientWidth + 1

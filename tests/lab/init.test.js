@@ -63,6 +63,30 @@ test("dead units are told, over all layers", () => {
   assert.match(sentence, new RegExp(`${hard} units are soft-dead in this batch, ${hard} hard-dead`));
 });
 
+test("where parts are named, the sentence tells of these and of what is not as it was", () => {
+  const tell = (show, change = {}) => {
+    const lab = Object.create(InitLab.prototype);
+    lab.first = start;
+    lab.state = { ...start, ...change };
+    lab.narrow(show.split(" "));
+    return lab.say(lab.compute(lab.state), lab.state);
+  };
+  assert.match(tell("scale z"), /^With scale 1, the standard deviation of z is [\d.]+\.$/);
+  assert.match(tell("bias dead"), /^With bias scale 1, no units are soft-dead in this batch, none hard-dead\.$/);
+  assert.match(tell("scale bias map"), /^With scale 1 and bias scale 1, [\d.]+% of activations are saturated\.$/);
+  assert.match(tell("scale map", { depth: 2, norm: true }),
+    /^With scale 1, batch norm and 2 hidden layers, [\d.]+% of the activations of 2 layers are/);
+  assert.match(tell("depth std loss", { depth: 3, layer: 2 }),
+    /^With 3 hidden layers, the standard deviation of z in layer 2 is .*; the loss starts at [\d.]+\.$/);
+  assert.match(tell("layer gradient"), /^The size of ∂ℓ\/∂z is [\d.e-]+\.$/);
+  assert.match(tell("scale schemes"), /^With scale 1, the scale is above Kaiming’s 0.304 \(fan-in 30\)\.$/);
+  assert.equal(tell("dead").match(/saturated|loss|Kaiming/), null);
+  const { words } = InitLab.controls[0];
+  assert.equal(words(1, start, { narrowed: true }), "1");
+  assert.equal(words(1, start, {}), "1, above Kaiming’s 0.304 (fan-in 30)");
+  assert.match(tell("scale"), /saturated; .*hard-dead; the loss/);
+});
+
 test("a drag moves one network: its draws do not change with scale, bias or activation", () => {
   const lab = Object.create(InitLab.prototype);
   const once = (change) => lab.compute({ ...start, ...change }).network.first.slice();

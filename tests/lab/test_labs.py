@@ -16,16 +16,20 @@ from mlpinit.lab import by_torch, recording
 
 CONTROLS = """
 for (const name of %s) require(`%s/${name}.js`);
-const { InitLab, DerivativeLab, GraphLab } = globalThis.mlpinitLab;
+const { InitLab, DerivativeLab, GraphLab, Microscope } = globalThis.mlpinitLab;
 const kinds = {
   "mlp-init-lab": InitLab, "mlp-derivative-lab": DerivativeLab, "mlp-graph-lab": GraphLab,
 };
+const parts = ({ pictures, facts }) =>
+  ({ pictures: [...new Set(pictures.map(({ name, part }) => part ?? name))], facts });
 const number = ({ limits, min, max, step, at }) =>
   ({ ends: limits ?? [min, max], whole: !at && Number.isInteger(step) });
 const told = ({ type, options, ...rest }) =>
   options?.map(([key]) => key).sort() ?? (type === "checkbox" ? [false, true] : number(rest));
 const of = ({ controls }) => Object.fromEntries(controls.map((one) => [one.name, told(one)]));
-console.log(JSON.stringify(Object.fromEntries(Object.entries(kinds).map(([k, v]) => [k, of(v)]))));
+const all = (kinds, of) => Object.fromEntries(Object.entries(kinds).map(([k, v]) => [k, of(v)]));
+const found = [all(kinds, of), all({ ...kinds, "mlp-microscope": Microscope }, parts)];
+console.log(JSON.stringify(found));
 """
 
 
@@ -42,7 +46,15 @@ def test_python_knows_the_settings_that_the_labs_have():
         tag: {name: told(allowed) for name, allowed in of_lab.items()}
         for tag, of_lab in lab.SETTINGS.items()
     }
-    assert json.loads(printed.stdout) == ours
+    settings, parts = json.loads(printed.stdout)
+    assert settings == ours
+    assert parts == {
+        tag: {"pictures": list(pictures), "facts": list(lab.FACTS.get(tag, ()))}
+        for tag, pictures in lab.PICTURES.items()
+    }
+    for tag in lab.TAGS:
+        names = [*lab.SETTINGS.get(tag, ()), *lab.PICTURES[tag], *lab.FACTS.get(tag, ())]
+        assert len(names) == len(set(names)), "a name says what it shows"
 
 
 def told(allowed):
@@ -67,6 +79,10 @@ def told(allowed):
         (lab.init, {"scale": True}, "scale is True; it is to be a number"),
         (lab.derivative, {"z": float("nan")}, "z is nan; it is to be a number from -400 to 400"),
         (lab.graph, {"step": 9}, "step is 9"),
+        (lab.init, {"show": "spread"}, "no 'spread' to show; its controls are scale, .*; its pict"),
+        (lab.init, {"show": ["map", "deaf"]}, "'deaf' .*parts of the sentence are schemes, sat"),
+        (lab.init, {"show": ()}, "show names nothing; leave it out to show everything, or choose"),
+        (lab.graph, {"show": "loss"}, "no 'loss' to show; .*; its pictures are graph$"),
     ],
 )
 def test_settings_that_a_lab_does_not_have_are_refused(make, settings, message):
@@ -87,6 +103,15 @@ def test_the_microscope_refuses_runs_and_steps_that_are_not_there(run):
         lab.microscope({"a": run}, right="b")
     with pytest.raises(ValueError, match="no step 21 of 1 runs; the longest run has 20 steps"):
         lab.microscope({"a": run}, step=21)
+
+
+def test_what_is_shown_is_told_to_the_lab(run):
+    assert 'show="scale map dead"' in lab.init(show=("scale", "map", "dead")).element()
+    assert 'show="dead"' in lab.init(show="dead").element()
+    assert "show=" not in lab.init().element()
+    assert 'show="step map"' in lab.microscope({"a": run}, show=["step", "map"]).element()
+    with pytest.raises(ValueError, match="no 'scale' to show; its controls are step, left, right"):
+        lab.microscope({"a": run}, show="scale")
 
 
 def test_a_notebook_gets_all_and_a_page_the_element_alone(monkeypatch, run):

@@ -38,6 +38,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         pages,
         runs,
         times,
+        warmups,
     )
 
     runs.serve()
@@ -63,6 +64,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     claims.setup(app)
     glossary.setup(app)
     look.setup(app)
+    warmups.setup(app)
     app.connect("builder-inited", labs.write_files)
     app.connect("html-page-context", labs.load)
     app.connect("build-finished", pages.redirect_to_root)

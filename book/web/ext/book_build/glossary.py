@@ -32,7 +32,7 @@ site size splits spread start target unbiased unit weight width window
 SHORT = {"batch norm": "batch normalisation", "dead neuron": "dead unit"}
 # Terms are not sought in what is no running text, nor where a card would be cut off.
 PASSED_OVER = (nodes.table, nodes.figure, nodes.citation, nodes.footnote, nodes.title, nodes.topic)
-PASSED_OVER_CLASSES = {"objectives", "cell_output", "dropdown", "graded"}
+PASSED_OVER_CLASSES = {"objectives", "cell_output", "dropdown", "graded", "warm-up"}
 
 
 class Term(nodes.inline):
