@@ -364,6 +364,22 @@
     };
   }
 
+  // What a table of counts scores on dev: how often each letter followed, one added to each.
+  function tableLoss({ train, dev }) {
+    const key = ({ X }, i) => (X[3 * i] * VOCAB + X[3 * i + 1]) * VOCAB + X[3 * i + 2];
+    const counts = new Float64Array(VOCAB ** (BLOCK + 1)).fill(1);
+    const totals = new Float64Array(VOCAB ** BLOCK).fill(VOCAB);
+    for (let i = 0; i < train.n; i++) {
+      counts[key(train, i) * VOCAB + train.Y[i]]++;
+      totals[key(train, i)]++;
+    }
+    let loss = 0;
+    for (let i = 0; i < dev.n; i++) {
+      loss -= log(counts[key(dev, i) * VOCAB + dev.Y[i]] / totals[key(dev, i)]);
+    }
+    return loss / dev.n;
+  }
+
   const LIVE = 0, MOSTLY = 1, SOFT = 2, HARD = 3; // a unit's state
 
   class TrainingStopped extends Error {}
@@ -418,8 +434,8 @@
         for (let i = 0; i < this.rows.length; i++) this.rows[i] = this.twister.bits() % train.n;
         const loss = this.net.step(train, row, this.rateAt(this.done));
         if (!Number.isFinite(loss)) {
-          throw new TrainingStopped(`The loss at step ${this.done} is ${loss}: the steps are too large ` +
-            `for this network. Start again with a smaller learning rate than ${this.rate}.`);
+          throw Object.assign(new TrainingStopped(`The loss at step ${this.done} is ${loss}: the steps ` +
+            `are too large for this network. Start again with a learning rate below ${this.rate}.`), { losses });
         }
         losses.push(loss);
         this.done++;
@@ -656,5 +672,5 @@
     return sqrt(Math.max(0, squares / n - (sum / n) ** 2));
   }
 
-  Object.assign(lab, { Net, Trainer, TrainingStopped, distinct, examples, orthonormal, schemes, split });
+  Object.assign(lab, { Net, Trainer, TrainingStopped, distinct, examples, orthonormal, schemes, split, tableLoss });
 })();

@@ -23,10 +23,11 @@ DECODER = """\
 // Made by `python -m mlpinit.lab.words`: the surnames, coded by what followed their last letters.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
-  const [SYMBOLS, TOP, BOTTOM, WHOLE] = [27, 2 ** 40, 2 ** 32, 2 ** 48];
 
-  // The words of a text that `words.py` has made.
-  function decode(base64, n) {
+  // The words of a text that `words.py` has made; it uses nothing from outside, so that a worker can
+  // be given it.
+  lab.unpackWords = function (base64, n) {
+    const [SYMBOLS, TOP, BOTTOM, WHOLE] = [27, 2 ** 40, 2 ** 32, 2 ** 48];
     const bytes = atob(base64);
     const counts = [1, 2, 3].map((order) => new Uint32Array(SYMBOLS ** (order + 1)));
     const places = [0, 0, 0];
@@ -70,10 +71,9 @@ DECODER = """\
       for (let s; (s = next()); ) word += String.fromCharCode(96 + s);
       return word;
     });
-  }
+  };
 
-  lab.words = () => decode(lab.packedWords, COUNT);
-  lab.packedWords = "TEXT";
+  lab.packedWords = { n: COUNT, text: "TEXT" };
 })();
 """
 

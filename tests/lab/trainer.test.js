@@ -8,7 +8,7 @@ for (const name of ["random", "matmul", "network", "trainer", "words"]) {
 }
 const lab = globalThis.mlpinitLab;
 const values = JSON.parse(fs.readFileSync(process.env.TRAINER_VALUES, "utf8"));
-const data = lab.split(lab.words());
+const data = lab.split(lab.unpackWords(lab.packedWords.text, lab.packedWords.n));
 const TOLERANCE = 1e-4;
 
 const near = (found, wanted, told) =>
