@@ -95,9 +95,9 @@ test-package: $(PACKAGE)  ## test the package alone (TORCH="torch==2.4.*" tries 
 	@"$(PY)" -m pytest tests/package mlpinit --ignore=mlpinit/grading
 endif
 
-lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (LAB="..." are options of its own)
+lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (PAGE=book/part1/corpus.md opens that one; LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \
-		"$(PY)" -m jupyter lab --notebook-dir=book $(LAB)
+		"$(PY)" -m jupyter lab --notebook-dir=book $(LAB) $(PAGE)
 
 pdf: book  ## print the whole book to _build/pdf (needs Chromium, Chrome or Edge)
 	@PYTHONPATH=book/web/ext "$(PY)" -m book_build.pdf

@@ -169,8 +169,25 @@ def test_with_an_address_they_are_drawn_without_running_anything(
     assert hosted.runs() == built.runs()
 
 
+def test_the_box_leads_wherever_the_page_can_be_run(built: Project, hosted: Project) -> None:
+    repository = hosting.Repository(
+        "https://github.com/Someone/starts", "Someone/starts", "main", "github"
+    )
+    assert launch.commands(repository, "book/chapter") == [
+        "git clone https://github.com/Someone/starts && cd starts",
+        "make lab PAGE=book/chapter.md",
+    ]
+    here = "../notebooks/chapter.ipynb"
+    for project, known in ((built, None), (hosted, repository)):
+        box = BeautifulSoup(project.page("chapter"), "html.parser").select_one(".run-page")
+        assert box.pre.get_text().splitlines() == launch.commands(known, "book/chapter")
+        away = known and [f(known, "book/chapter") for f in (launch.binder, launch.colab)]
+        assert [a["href"] for a in box.select("a")] == [*(away or ()), here]
+
+
 def test_a_page_without_cells_has_nothing_to_run(hosted: Project) -> None:
     assert "launch-" not in str(header(hosted, "prose"))
+    assert "run-page" not in hosted.page("prose")
     assert "source-repository" in str(header(hosted, "prose"))
 
 

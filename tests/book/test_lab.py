@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import jupytext
 import pytest
+from built_pages import page_of
 from notebooks import (
     MINUTE,
     OPTIONS,
@@ -139,6 +142,36 @@ def notebook(
             opened.run_all()
             opened.wait_until_done()
             yield opened
+
+
+def test_what_a_page_prints_opens_that_page(
+    project: Path, html: Path, chrome: Browser, tmp_path: Path
+) -> None:
+    pre = page_of(html, "book/part2/softmax").select_one(".run-page pre")
+    *_, command = pre.get_text().splitlines()
+    make, lab, page = shlex.split(command)
+    assert (make, lab) == ("make", "lab")
+    assert (ROOT / page.removeprefix("PAGE=")).is_file()
+    more = [f"VENV={VENV}", "PACKAGE=", f"LAB={' '.join(OPTIONS)}"]
+    environment = reader_environment(tmp_path, PYTHONPATH=str(project))
+    with (
+        chrome.new_context() as browser,
+        serve([make, lab, page, *more], tmp_path / "log", cwd=project, env=environment),
+    ):
+        opened = browser.new_page()
+        opened.goto(opening(tmp_path).as_uri())
+        opened.wait_for_selector(".jp-NotebookPanel h1 >> text=softmax", timeout=5 * MINUTE)
+
+
+def opening(home: Path) -> Path:
+    """The page that a server writes, soon after its address, for the browser to open."""
+    deadline = time.monotonic() + MINUTE / 1000
+    while time.monotonic() < deadline:
+        for found in home.rglob("jpserver-file-to-run-*-open.html"):
+            if "</html>" in found.read_text(encoding="utf-8"):
+                return found
+        time.sleep(0.1)
+    raise AssertionError("the server has no file to open")
 
 
 def test_a_double_click_opens_a_notebook_that_runs(notebook: Notebook) -> None:

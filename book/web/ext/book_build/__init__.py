@@ -61,6 +61,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # After the theme has gathered its own buttons, at 501.
     app.connect("html-page-context", notebooks.offer, priority=600)
     app.connect("html-page-context", launch.offer, priority=600)
+    app.connect("html-page-context", launch.add_box)
     api.set_up(app)
     claims.setup(app)
     glossary.setup(app)

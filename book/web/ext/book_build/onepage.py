@@ -36,7 +36,7 @@ ANSWERS = "hints-and-solutions"
 # definitions on hover (the link to the term stays), and what only a screen can do.
 LEFT_OUT = (
     "details.hide, .headerlink, .only-dark, [role=tooltip], .toctree-wrapper, "
-    "button, script, noscript, "
+    "button, script, noscript, .run-page, .start, "
     ".warm-up :is(input, .field, .feedback, summary)"
 )
 # Text in the colour of all text: in a file with tags for readers aloud, each costs some 150 bytes.
