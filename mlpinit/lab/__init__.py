@@ -41,7 +41,9 @@ __all__ = [
     "graph",
     "init",
     "microscope",
+    "playground",
     "script",
+    "source",
     "style",
 ]
 
@@ -74,6 +76,21 @@ SETTINGS: Mapping[str, Mapping[str, Allowed]] = {
         "formula": {"tanh", "naive"},
     },
     "mlp-graph-lab": {"step": range(9), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
+    "mlp-playground": {
+        "scheme": {"scaled", "as_drawn", "quiet_output", "xavier", "kaiming", "orthogonal", "zero"},
+        "scale": (0.001, 3),
+        "rate": (0.001, 30),
+        "activation": {"tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu"},
+        "depth": range(1, 101),
+        "units": range(16, 401),
+        "norm": {True, False},
+        "bias": (0, 100),
+        "gain": (0, 10),
+        "schedule": {"constant", "halves"},
+        "steps": {"200", "2000", "20000", "200000"},
+        "batch": {"8", "16", "32", "64", "128"},
+        "seed": range(2**32),
+    },
 }
 # What else may be named as shown: pictures, and what the sentence tells that is no picture's.
 PICTURES: Mapping[str, tuple[str, ...]] = {
@@ -81,13 +98,15 @@ PICTURES: Mapping[str, tuple[str, ...]] = {
     "mlp-derivative-lab": ("curve", "slopes"),
     "mlp-graph-lab": ("graph",),
     "mlp-microscope": ("map", "h", "z", "loss", "gradient", "ratio"),
+    "mlp-playground": ("loss", "lives", "map", "z", "h", "ratio"),
 }
 FACTS: Mapping[str, tuple[str, ...]] = {
     "mlp-init-lab": ("schemes", "saturated", "dead", "loss"),
     "mlp-microscope": ("saturated",),
 }
-TAGS = (*SETTINGS, "mlp-microscope")
-"""The custom elements; what the microscope may be set to, its runs say."""
+PLAYGROUND = "mlp-playground"
+TAGS = (*(tag for tag in SETTINGS if tag != PLAYGROUND), "mlp-microscope")
+"""The labs' elements, which share a script; what the microscope may be set to, its runs say."""
 
 SIDES = ("left", "right")
 
@@ -124,7 +143,27 @@ class Lab:
     def _repr_html_(self) -> str:
         if os.environ.get(LOADED_ELSEWHERE):
             return self.element()
-        return f"<style>{style()}</style>{self.element()}<script>{script()}</script>"
+        styles, scripts = self.code()
+        return f"<style>{styles}</style>{self.element()}<script>{scripts}</script>"
+
+    def code(self) -> tuple[str, str]:
+        """The style sheet and the script that a notebook is given with the lab."""
+        return style(), script()
+
+
+class Playground(Lab):
+    """The playground: its code is its own, and its place in an address the same on every page."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """`settings`: where it starts."""
+        super().__init__(PLAYGROUND, "the playground", settings)
+        self.id = "playground"
+
+    def code(self) -> tuple[str, str]:
+        """Its style sheet, and its scripts with the words that it learns from."""
+        from mlpinit.lab import training  # noqa: PLC0415 (it imports this module)
+
+        return training.style(), training.words() + training.script()
 
 
 def init(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
@@ -156,6 +195,21 @@ def graph(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8. `show`: any of these.
     """
     return _checked("mlp-graph-lab", "the scalar graph", settings, show)
+
+
+def playground(*, show: str | Iterable[str] | None = None, **settings: Any) -> Playground:
+    """The playground: the book's network, trained in the page from a start of one's choice.
+
+    Settings: `scheme`, "scaled" with its `scale`, "as_drawn", "quiet_output", "xavier", "kaiming"
+    and "orthogonal" with a `gain` (0 for the usual one), or "zero"; `bias` scale; `activation`;
+    `depth` and `units` per layer; batch `norm`; learning `rate` and its `schedule`, "constant" or
+    "halves" of `steps`; `batch` size; `seed`. Draws and batches are those of `init.draw` and
+    `train.sgd` with the same generator.
+
+    `show`: which of these stand open, and which of the pictures "loss", "lives", "map", "z", "h",
+    "ratio"; three controls and three pictures where nothing is said.
+    """
+    return Playground(_checked(PLAYGROUND, "the playground", settings, show).settings)
 
 
 def microscope(
@@ -201,16 +255,17 @@ def microscope(
 @cache
 def script() -> str:
     """The code of all labs, one classic script: it works from disk and inside a notebook."""
-    return "\n".join(_read(f"{name}.js") for name in SCRIPTS)
+    return "\n".join(source(f"{name}.js") for name in SCRIPTS)
 
 
 @cache
 def style() -> str:
     """The style sheet of all labs."""
-    return _read("lab.css")
+    return source("lab.css")
 
 
-def _read(name: str) -> str:
+def source(name: str) -> str:
+    """The text of one of the files beside this one."""
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 

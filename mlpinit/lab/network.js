@@ -147,7 +147,7 @@
         if (l) lab.pack(this.transposed[l] = take(weights[l][1]), n, m, (i, j) => W[j * n + i]);
       });
       this.b = draws.b;
-      this.matmul = lab.matmul(this.memory, this.plainly);
+      this.matmul = lab.matmul(this.memory, { plainly: this.plainly });
       this.X.forEach((token, place) => {
         const from = (place / BLOCK | 0) * padded(FAN_IN) + (place % BLOCK) * N_EMBD;
         for (let i = 0; i < N_EMBD; i++) x[from + i] = draws.C[token * N_EMBD + i];

@@ -21,6 +21,29 @@
       this.next = SIZE;
     }
 
+    // As Python's random.Random(key) begins, for a key below 2³².
+    static python(key) {
+      const twister = new Twister(19650218);
+      const s = twister.state;
+      const mixed = (i, by) => s[i] ^ Math.imul(s[i - 1] ^ (s[i - 1] >>> 30), by);
+      let i = 1;
+      const on = () => {
+        if (++i === SIZE) [s[0], i] = [s[SIZE - 1], 1];
+      };
+      for (let k = SIZE; k; k--, on()) s[i] = mixed(i, 1664525) + key;
+      for (let k = SIZE - 1; k; k--, on()) s[i] = mixed(i, 1566083941) - i;
+      s[0] = 0x80000000;
+      return twister;
+    }
+
+    // A whole number below n, as Python's random draws it.
+    below(n) {
+      const unused = Math.clz32(n);
+      let drawn;
+      do drawn = this.bits() >>> unused; while (drawn >= n);
+      return drawn;
+    }
+
     // The next 32 random bits.
     bits() {
       if (this.next === SIZE) this.twist();

@@ -6,8 +6,9 @@ import network_values
 import node_runner
 import pytest
 import small_values
+import trainer_values
 
-from mlpinit.lab import batch
+from mlpinit.lab import batch, words
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +28,12 @@ def test_floats_and_gradients_are_those_of_torch(tmp_path, script):
 
 def test_the_batch_is_that_of_the_chapters():
     assert batch.SCRIPT.read_text(encoding="utf-8") == batch.script()
+
+
+def test_training_in_the_page_is_that_of_torch(tmp_path):
+    node_runner.check("trainer.test.js", TRAINER_VALUES=str(trainer_values.write(tmp_path)))
+
+
+def test_the_words_are_those_of_the_corpus():
+    assert words.SCRIPT.read_text(encoding="utf-8") == words.script()
+    assert len(words.SCRIPT.read_bytes()) < 150_000

@@ -45,6 +45,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("book_solutions", True, "env", bool)
     app.add_config_value("book_repository", None, "html", (tuple, type(None)))
     app.add_directive("graded", exercises.Graded)
+    app.add_role("playground", labs.InPlayground())
     app.add_directive("execution-times", times.ExecutionTimes)
     # Before the extensions that want an address, at the default priority of 500.
     app.connect("config-inited", hosting.choose, priority=100)
