@@ -349,7 +349,7 @@
     static pictures = [
       { name: "loss", label: "Loss over the steps, on a logarithmic axis", ratio: 0.5 },
       { name: "lives", label: "Lifelines: one line per unit, counted over all contexts", ratio: 0.5 },
-      { name: "pinned", label: "Lifelines of the pinned run", ratio: 0.5 },
+      { name: "pinned", part: "lives", label: "Lifelines of the pinned run", ratio: 0.5 },
       { name: "map", label: "Saturation map of the last batch, first layer: white = saturated", ratio: 0.2 },
       { name: "z", label: "Pre-activations z by layer", ratio: 0.5 },
       { name: "h", label: "Activations h by layer", ratio: 0.5 },

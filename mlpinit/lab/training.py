@@ -24,7 +24,9 @@ ABOUT = (
 def script() -> str:
     """The code of the playground, one classic script; the words are another."""
     engine = "\n".join(lab.source(f"{name}.js") for name in ENGINE)
-    whole = f"(globalThis.mlpinitLab ??= {{}}).engine = () => {{\n{engine}\n}};\nmlpinitLab.engine();"
+    whole = (
+        f"(globalThis.mlpinitLab ??= {{}}).engine = () => {{\n{engine}\n}};\nmlpinitLab.engine();"
+    )
     return "\n".join((whole, *(lab.source(f"{name}.js") for name in FACE)))
 
 
@@ -56,7 +58,10 @@ html[data-theme="dark"] a {{ color: #6db3f2; }}
 h1 {{ font-size: 1.4rem; margin: 0; }}
 figure, p {{ margin: 0.4rem 0; }}
 {style()}</style>
-<script>if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.dataset.theme = "dark";</script>
+<script>
+const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+document.documentElement.dataset.theme = dark ? "dark" : "light";
+</script>
 </head>
 <body>
 <main>

@@ -24,8 +24,8 @@ DECODER = """\
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
 
-  // The words of a text that `words.py` has made; it uses nothing from outside, so that a worker can
-  // be given it.
+  // The words of a text that `words.py` has made. It uses nothing from outside, so that a worker
+  // can be given it.
   lab.unpackWords = function (base64, n) {
     const [SYMBOLS, TOP, BOTTOM, WHOLE] = [27, 2 ** 40, 2 ** 32, 2 ** 48];
     const bytes = atob(base64);

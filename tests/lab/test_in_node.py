@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import io
+import json
+import re
+
 import network_values
 import node_runner
 import pytest
 import small_values
 import trainer_values
 
-from mlpinit.lab import batch, words
+from mlpinit import lab
+from mlpinit.lab import batch, training, words
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +44,22 @@ def test_training_in_the_page_is_that_of_torch(tmp_path):
 def test_the_words_are_those_of_the_corpus():
     assert words.SCRIPT.read_text(encoding="utf-8") == words.script()
     assert len(words.SCRIPT.read_bytes()) < 150_000
+
+
+def test_what_the_playground_copies_is_the_run_it_made(tmp_path):
+    file = tmp_path / "presets.json"
+    node_runner.check("playground.test.js", PRESETS=str(file))
+    for preset in json.loads(file.read_text()):
+        said, names = io.StringIO(), {}
+        with contextlib.redirect_stdout(said):
+            exec(preset["code"], names)
+        assert names["run"].losses.tolist() == pytest.approx(preset["losses"], abs=1e-4), preset
+        printed = re.search(r"\d+\.\d+", said.getvalue())[0]
+        assert float(printed) == pytest.approx(preset["dev"], abs=2e-4)
+
+
+def test_the_playground_is_one_file_and_light():
+    page = training.page("https://example.org/")
+    assert not re.search(r'\b(?:src|href)="(?!https://example\.org/")', page)
+    packed = [len(gzip.compress(text.encode())) for text in (lab.script(), training.script())]
+    assert sum(packed) < 60_000

@@ -12,13 +12,14 @@ import pytest
 from node_runner import NODE
 
 from mlpinit import init, lab
-from mlpinit.lab import by_torch, recording
+from mlpinit.lab import by_torch, recording, training
 
 CONTROLS = """
 for (const name of %s) require(`%s/${name}.js`);
-const { InitLab, DerivativeLab, GraphLab, Microscope } = globalThis.mlpinitLab;
+const { InitLab, DerivativeLab, GraphLab, Microscope, Playground } = globalThis.mlpinitLab;
 const kinds = {
   "mlp-init-lab": InitLab, "mlp-derivative-lab": DerivativeLab, "mlp-graph-lab": GraphLab,
+  "mlp-playground": Playground,
 };
 const parts = ({ pictures, facts }) =>
   ({ pictures: [...new Set(pictures.map(({ name, part }) => part ?? name))], facts });
@@ -40,7 +41,7 @@ def run() -> recording.Recording:
 
 def test_python_knows_the_settings_that_the_labs_have():
     folder = Path(lab.__file__).parent.as_posix()
-    script = CONTROLS % (json.dumps(lab.SCRIPTS), folder)
+    script = CONTROLS % (json.dumps([*lab.SCRIPTS, "playground"]), folder)
     printed = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=True)
     ours = {
         tag: {name: told(allowed) for name, allowed in of_lab.items()}
@@ -52,7 +53,7 @@ def test_python_knows_the_settings_that_the_labs_have():
         tag: {"pictures": list(pictures), "facts": list(lab.FACTS.get(tag, ()))}
         for tag, pictures in lab.PICTURES.items()
     }
-    for tag in lab.TAGS:
+    for tag in (*lab.TAGS, lab.PLAYGROUND):
         names = [*lab.SETTINGS.get(tag, ()), *lab.PICTURES[tag], *lab.FACTS.get(tag, ())]
         assert len(names) == len(set(names)), "a name says what it shows"
 
@@ -82,6 +83,8 @@ def told(allowed):
         (lab.init, {"show": "spread"}, "no 'spread' to show; its controls are scale, .*; its pict"),
         (lab.init, {"show": ["map", "deaf"]}, "'deaf' .*parts of the sentence are schemes, sat"),
         (lab.init, {"show": ()}, "show names nothing; leave it out to show everything, or choose"),
+        (lab.playground, {"rate": 31}, "rate is 31; it is to be a number from 0.001 to 30"),
+        (lab.playground, {"steps": 200}, "steps is 200; it is to be one of '200', '2000'"),
         (lab.graph, {"show": "loss"}, "no 'loss' to show; .*; its pictures are graph$"),
     ],
 )
@@ -140,8 +143,9 @@ def test_two_labs_of_a_notebook_have_ids_of_their_own():
 
 def test_every_script_is_installed_with_the_package():
     files = {file.name for file in resources.files(lab).iterdir()}
-    assert {f"{name}.js" for name in lab.SCRIPTS} | {"lab.css"} <= files
-    assert {name for name in files if name.endswith(".js")} == {f"{n}.js" for n in lab.SCRIPTS}
+    assert {f"{name}.js" for name in lab.SCRIPTS} | {"lab.css", "playground.css"} <= files
+    ours = {*lab.SCRIPTS, *training.ENGINE, *training.FACE, "words"}
+    assert {name for name in files if name.endswith(".js")} == {f"{name}.js" for name in ours}
 
 
 def test_all_labs_together_are_light():

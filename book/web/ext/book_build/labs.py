@@ -1,8 +1,8 @@
 """Labs in the pages: cells show them as bare elements, and their page loads what makes them live.
 
-A page with a lab loads the script and the style sheet of all labs; the playground's are its own, and
-its words, and it is written as a page that stands alone, too. The recorded runs that a lab
-shows become files of their own, which it asks for when it comes near the view.
+A page with a lab loads the script and the style sheet of all labs. The recorded runs that a lab
+shows become files of their own, which it asks for when it comes near the view. The playground has
+scripts of its own, and is written as a page that stands alone as well.
 """
 
 from __future__ import annotations
