@@ -82,6 +82,7 @@ def told(allowed):
         (lab.init, {"show": "spread"}, "no 'spread' to show; its controls are scale, .*; its pict"),
         (lab.init, {"show": ["map", "deaf"]}, "'deaf' .*parts of the sentence are schemes, sat"),
         (lab.init, {"show": ()}, "show names nothing; leave it out to show everything, or choose"),
+        (lab.derivative, {"show": "curves"}, "its pictures are curve, slopes$"),
         (lab.graph, {"show": "loss"}, "no 'loss' to show; .*; its pictures are graph$"),
     ],
 )
