@@ -62,3 +62,10 @@ test("the sentence says what is left of the slope", () => {
   assert.match(say({ z: 45, formula: "naive" }), /infinity over infinity, not a number\.$/);
   assert.match(say({ z: -1 }), /^At z = −1 the slope of tanh is 0\.42;/);
 });
+
+test("where the curve alone is shown, the sentence leaves the floats out", () => {
+  const lab = Object.create(DerivativeLab.prototype);
+  const state = { z: 1, format: "float32", formula: "tanh" };
+  lab.narrow(["z", "curve"]);
+  assert.equal(lab.say(lab.compute(state), state), "At z = 1 the slope of tanh is 0.42.");
+});

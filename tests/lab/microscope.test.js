@@ -82,6 +82,20 @@ test("the sentence compares the two runs", () => {
   assert.ok(left.saturated > 0.5 && right.saturated < 0.05);
 });
 
+test("where pictures are named, the sentence tells of these", () => {
+  const one = Object.create(Microscope.prototype);
+  one.use(["article", "scaled"].map((name) => [name, run(name)]));
+  one.getAttribute = () => null;
+  const tell = (...show) => {
+    one.narrow(show);
+    return one.say(one.compute(one.defaults()), one.defaults());
+  };
+  assert.match(tell("step", "map"), /^At step 0: quiet output has [\d.]+% of its activations saturated; W.* has [\d.]+%\.$/);
+  assert.match(tell("loss"), /^At step 0: quiet output has a dev loss of [\d.]+; W.* has [\d.]+\.$/);
+  assert.equal(tell("gradient"), "At step 0: quiet output; W×0.2, b×0.01.");
+  assert.match(tell("left"), /saturated and a dev loss of/);
+});
+
 test("the same run on both sides is shown and told once", () => {
   const { found, sentence } = ask(["article", "scaled"], { right: "article" });
   assert.equal(found.length, 1);

@@ -85,6 +85,7 @@ def told(allowed):
         (lab.init, {"show": ()}, "show names nothing; leave it out to show everything, or choose"),
         (lab.playground, {"rate": 31}, "rate is 31; it is to be a number from 0.001 to 30"),
         (lab.playground, {"steps": 200}, "steps is 200; it is to be one of '200', '2000'"),
+        (lab.derivative, {"show": "curves"}, "its pictures are curve, slopes$"),
         (lab.graph, {"show": "loss"}, "no 'loss' to show; .*; its pictures are graph$"),
     ],
 )

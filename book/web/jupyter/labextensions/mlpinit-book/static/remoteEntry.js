@@ -94,6 +94,9 @@
       for (const box of node.querySelectorAll("details:has(> summary code):has(pre)")) {
         if (box.querySelector("summary code").textContent === "warm-up") this.showWarmUp(box);
       }
+      for (const left of node.querySelectorAll(":not(details[hidden]) + .book-warm-up, .book-warm-up:first-child")) {
+        left.remove(); // the extension has drawn the cell anew
+      }
     }
 
     // The question and the folded answer, in the place of the YAML that the extension shows.
