@@ -209,11 +209,14 @@ window.inPage = {
 
   focusFindings() {
     const reached = new Map(this.visited);
+    // Of radio buttons that belong together Tab visits one, and the arrow keys the others.
+    const names = new Set([...reached.keys()].filter((e) => e.type === "radio").map((e) => e.name));
+    const isReached = (e) => reached.has(e) || (e.type === "radio" && names.has(e.name));
     const marked = (element, { outline, shadow }) =>
       outline || (shadow !== "none" && shadow !== this.resting.get(element)?.shadow);
     return {
       first: this.visited.length ? this.name(this.visited[0][0]) : "nothing",
-      unreached: this.stops.filter((e) => !reached.has(e) && this.shown(e)).map((e) => this.name(e)),
+      unreached: this.stops.filter((e) => !isReached(e) && this.shown(e)).map((e) => this.name(e)),
       unmarked: [...reached].filter(([e, mark]) => !marked(e, mark)).map(([e]) => this.name(e)),
     };
   },

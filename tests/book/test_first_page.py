@@ -102,7 +102,7 @@ def test_first_screen_has_question_counter_slider_and_map(
             ".question p",
             "how-many strong",
             "how-many input",
-            "figure canvas",
+            "figure > .how-many-map",
         ]
         for selector in seen:
             box = page.locator(selector).first.bounding_box()

@@ -24,6 +24,7 @@ customElements.define("how-many", class extends HTMLElement {
     Object.assign(this, { number: of("strong"), words: of("span"), told: of("output") });
     this.slider = of("input");
     this.canvas = document.createElement("canvas");
+    this.canvas.className = "how-many-map";
     this.canvas.setAttribute("role", "img");
     picture.classList.add("how-many-still");
     picture.after(this.canvas);
