@@ -64,7 +64,7 @@ AS_DRAWN = Scheme("as drawn", lambda fan_in, fan_out: 1.0, 1.0, 1.0, 1.0)
 """Every number as drawn, the output layer included."""
 
 QUIET_OUTPUT = Scheme("quiet output", lambda fan_in, fan_out: 1.0, 1.0)
-"""Hidden layers as drawn, output weights ×0.01, output biases ×0: where the article starts."""
+"""Hidden layers as drawn, output weights ×0.01, output biases ×0."""
 
 
 def scaled(w: float, b: float) -> Scheme:

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 CUT = 0.99
-"""The article's white cell: |h| above this is saturated. It is 1 − h² < 0.0199, |z| > 2.6467."""
+"""A white cell of the book's maps: |h| above this is saturated. It is 1 − h² < 0.0199, |z| > 2.6467."""
 
 SLOPE_CUT = 0.02
 """A slope under this part of the activation's largest counts as flat, for any activation."""
@@ -148,7 +148,7 @@ class LayerCensus:
     - `n`: examples, repeats counted
     - `flat_fraction`: (..., units), the part of the examples where |f'| is under `SLOPE_CUT` of
       the largest slope
-    - `saturated_fraction`: (..., units), the part where |h| > `CUT`: the article's white cells
+    - `saturated_fraction`: (..., units), the part where |h| > `CUT`: the white cells
       (for an activation other than tanh it is not saturation)
     - `largest_slope`: (..., units), the supremum of |f'| over the data
     - `mean`: (..., units), the mean activation

@@ -1,4 +1,4 @@
-// <mlp-microscope runs="article scaled" src-base="_static/lab/">: recorded training runs, two side
+// <mlp-microscope runs="quiet scaled" src-base="_static/lab/">: recorded training runs, two side
 // by side, step by step. `recording.py` makes the recordings; those that the page does not have
 // yet come as classic scripts, `src-base` + name + ".js", once the lab is near the view.
 (() => {
