@@ -182,7 +182,7 @@ def test_every_control_has_a_label_and_the_lab_one_live_region(
     assert controls.count() >= 3
     for control in controls.all():
         assert control.evaluate(
-            "(c) => c.labels.length === 1 && c.labels[0].innerText.trim() !== ''"
+            "(c) => c.labels.length === 1 && c.labels[0].textContent.trim() !== ''"
         )
     assert found.locator("[aria-live]").count() == 1
     for canvas in found.locator("canvas").all():
