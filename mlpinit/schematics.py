@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 
 from mlpinit import activations, depth, gains, init, mlp, normalize, saturation
 from mlpinit.params import Architecture
-from mlpinit.plots import BLUE, GREEN, GREY, INK, ORANGE, SKY, VERMILION
+from mlpinit.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILION
 from mlpinit.stacking import side_by_side
 
 __all__ = [
@@ -296,7 +296,7 @@ def norm_axes() -> Figure:
     Shaded are the entries on which the framed one depends once it is normalised.
     """
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH / 10, 3.4))
-    colours = (BLUE, GREEN, ORANGE)
+    colours = (PINK, GREEN, ORANGE)
     for ax, normalizer, colour in zip(axes, normalize.NORMALIZERS.values(), colours, strict=True):
         _bare(ax, 20, 32)
         _grid(ax, (4, 8), _depends(normalizer).flip(0), 2.6, colour)

@@ -27,7 +27,7 @@ PAGE = "book/back/notation"
 CHAPTER = re.compile(r"book/part\d/")
 EVERYDAY = """
 accumulate audit birth example fold gain index margin parent rank reach recycling row rung
-site size splits spread start target unbiased unit weight width window
+noise seed site size splits spread start target unbiased unit weight width window
 """
 SHORT = {"batch norm": "batch normalisation", "dead neuron": "dead unit"}
 # Terms are not sought in what is no running text, nor where a card would be cut off.
