@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 CUT = 0.99
-"""A white cell of the book's maps: |h| above this is saturated. It is 1 − h² < 0.0199, |z| > 2.6467."""
+"""A white cell of a map: |h| above this is saturated. It is 1 − h² < 0.0199, |z| > 2.6467."""
 
 SLOPE_CUT = 0.02
 """A slope under this part of the activation's largest counts as flat, for any activation."""
