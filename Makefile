@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-labs records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-labs bench-playground records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -137,6 +137,9 @@ bench-watch: $(PACKAGE)  ## measure watching a model, beside other tools where t
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/labs.py
+
+bench-playground: book  ## measure how fast the playground trains, beside the plain PyTorch loop
+	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/playground.py
 
 records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
 	@"$(PY)" -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
