@@ -31,7 +31,7 @@
   // Each opens a chapter's disaster: what is to be set, and what to look for.
   const PRESETS = {
     "": { words: "a good start", set: {} },
-    loud: { words: "a first loss of 27", set: { scheme: "as_drawn" } },
+    loud: { words: "a first loss of 25", set: { scheme: "as_drawn" } },
     saturated: { words: "a saturated start", set: { scheme: "quiet_output" } },
     small: { words: "too small a start", set: { scale: 0.01, depth: 4, units: 100 } },
     shock: {
@@ -143,7 +143,7 @@
       this.settings = settings;
       Object.assign(this, {
         step: 0, losses: [], every: 1, tail: [], censuses: [], look: undefined, names: [],
-        stopped: "", done: [], births: 0, deaths: 0, running: false, rate: settings.rate,
+        stopped: "", done: [], births: 0, deaths: 0, recycled: 0, running: false, rate: settings.rate,
       });
       this.send({ do: "start", settings, number: ++this.number });
     }
@@ -158,7 +158,8 @@
       this.add(losses);
       this.step = step;
       Object.assign(this, { look: look ?? this.look, running: running ?? false, rate: rate ?? this.rate });
-      if (census) this.count(census);
+      if (done?.what === "recycle") this.recycled += done.n;
+      if (census) this.count(census, done?.what === "recycle");
       if (names) this.names = names;
       if (stopped) Object.assign(this, { stopped, running: false });
       if (done) this.done.push({ ...done, words: told(done) });
@@ -177,14 +178,15 @@
       }
     }
 
-    count(census) {
+    // Units that a rescue has drawn anew do not count as having come back.
+    count(census, redrawn) {
       const last = this.censuses.at(-1);
       const states = census.units.map((ids, l) => new Map(ids.map((id, j) => [id, census.layers[l].state[j]])));
       if (last) {
         states.forEach((layer, l) => layer.forEach((state, id) => {
           const before = last.states[l].get(id);
           if (before < DEAD && state >= DEAD) this.deaths++;
-          if (before >= DEAD && state < DEAD) this.births++;
+          if (before >= DEAD && state < DEAD && !redrawn) this.births++;
         }));
       }
       if (last?.step === census.step) this.censuses.pop();
@@ -207,11 +209,13 @@
     }
   }
 
+  const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
   const told = ({ what, value, n }) => ({
     shrink: `hidden weights and biases × ${value}`,
     norm: `batch norm ${value ? "on" : "off"}`,
-    recycle: `${n} dead units recycled`,
-    remove: `${n} dead units removed`,
+    recycle: `${plural(n, "dead unit")} recycled`,
+    remove: `${plural(n, "dead unit")} removed`,
   })[what];
 
   // The name of a line, on a ground that keeps it legible where curves cross it.
@@ -238,9 +242,12 @@
     const end = Math.max(20, ...runs.map(({ run }) => run.step));
     const table = runs[0].run.table;
     const all = [CHANCE, ...(table ? [table] : []), ...runs.flatMap(({ run }) => run.losses)];
-    const [low, high] = [Math.min(...all) * 0.97, Math.max(...all) * 1.03];
+    // A spike above where the run began, and well above chance, is cut off.
+    const most = 1.03 * Math.max(1.5 * CHANCE, ...runs.map(({ run }) => run.losses[0] ?? 0));
+    const [low, high] = [Math.min(...all) * 0.97, Math.min(most, Math.max(...all) * 1.03)];
     const x = (step) => left + ((right - left) * step) / end;
-    const y = (loss) => bottom - ((bottom - top) * Math.log(loss / low)) / Math.log(high / low);
+    const y = (loss) =>
+      Math.max(top, bottom - ((bottom - top) * Math.log(loss / low)) / Math.log(high / low));
     const ticks = high > 2 * low ? [2, 3, 5, 10, 20, 30, 50] : [2, 2.2, 2.4, 2.6, 2.8, 3, 3.3, 3.6, 4];
     for (const tick of ticks.filter((one) => one > low && one < high)) {
       line(brush, [[left, y(tick)], [right, y(tick)]], "line");
@@ -410,9 +417,10 @@
         element("div", { class: "play-group", role: "group", "aria-label": label },
           element("span", { class: "play-label" }, label), ...nodes);
       const presets = element("select", { id: `${this.id}-preset`, "aria-label": "open" },
-        ...Object.entries(PRESETS).map(([key, { words }]) => element("option", { value: key }, words)));
+        ...Object.entries(PRESETS).map(([key, { words }]) => element("option", { value: key }, words)),
+        element("option", { value: "own", disabled: true }, "your own settings"));
       presets.addEventListener("input", () =>
-        this.set({ ...this.first, ...PRESETS[presets.value].set }));
+        this.set({ ...this.plain, ...PRESETS[presets.value].set }));
       this.presets = presets;
       const bar = element("div", { class: "play-bar" },
         group("Train",
@@ -425,16 +433,18 @@
           button("recycle", "Recycle dead", () => this.rescue("recycle")),
           button("remove", "Remove dead", () => this.rescue("remove")),
           button("norm", "Batch norm", () => this.rescue("norm", !this.normed))),
-        group("Compare", button("pin", "Pin this run", () => this.toggle())),
+        group("Compare", button("pin", "Pin and start again", () => this.toggle())),
         group("Take home",
           button("python", "Copy as Python", () => this.copy(this.python(), "The Python code is copied.")),
           button("share", "Copy link", () => this.share()),
           button("figure", "Save figure", () => this.save())));
+      this.plain = Object.fromEntries(this.constructor.controls.map(({ name, value }) => [name, value]));
       this.named = element("p", { class: "play-names" });
       this.note = element("p", { class: "play-note", role: "note" });
       this.code = element("pre", { class: "play-code", tabindex: "0", hidden: true });
-      form.after(bar);
-      this.sentence.after(this.note, this.named, this.code, this.ownWords());
+      // The verdict stands where the buttons are, above the pictures.
+      form.after(bar, this.sentence, this.note, this.named, this.code);
+      this.numbers.before(this.ownWords());
       this.toggleAttribute("pinned", false);
       for (const node of this.desk.querySelectorAll("button, select, textarea")) {
         node.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -477,6 +487,13 @@
       return element("details", { class: "lab-more" }, element("summary", {}, "Your own words"),
         element("label", { for: area.id }, "One word per line, letters a to z; a file can be dropped here."),
         area, element("div", { class: "play-group" }, take, back), said);
+    }
+
+    // The name of the preset that the settings are, however they came about.
+    preset() {
+      const set = (name) => ({ ...this.plain, ...PRESETS[name].set, steps: this.state.steps });
+      const same = (other) => Object.keys(other).every((name) => other[name] === this.state[name]);
+      return Object.keys(PRESETS).find((name) => same(set(name))) ?? "own";
     }
 
     get normed() {
@@ -545,9 +562,10 @@
 
     draw(run, { activation }) {
       const { look } = run;
+      this.presets.value = this.preset();
       const runs = [{ run, color: "one" }, ...(this.pin ? [{ run: this.pin, color: "two" }] : [])];
       this.buttons.train.textContent = run.running ? "Pause" : `Train ${thousands(Number(this.state.steps))} steps`;
-      this.buttons.pin.textContent = this.pin ? "Let the pinned run go" : "Pin this run";
+      this.buttons.pin.textContent = this.pin ? "Let the pinned run go" : "Pin and start again";
       this.buttons.norm.textContent = this.normed ? "Batch norm off" : "Batch norm on";
       this.note.textContent = run.stopped || this.difference();
       this.named.textContent = run.names.length ? `It writes: ${run.names.map((one) => one || "(nothing)").join(", ")}.` : "";
@@ -558,7 +576,9 @@
       const ranges = { z: [-side("z"), side("z")], h: bounded ?? [-side("h"), side("h")] };
       const histogram = (name, color) => (brush) =>
         ridges(brush, shown.map((layer) => binned(layer[name], ranges[name])), 0, ranges[name], color);
-      const ratios = look.map(({ ratio }) => (Number.isFinite(ratio) ? ratio : null));
+      const some = look.length > DEEP ? [0, 1, 2, 3, 4].map((k) => Math.round((k * (look.length - 1)) / 4))
+        : look.map((_, l) => l);
+      const ratios = some.map((l) => (Number.isFinite(look[l].ratio) ? look[l].ratio : null));
       return {
         loss: (brush) => curves(brush, runs),
         lives: (brush) => lifelines(brush, run),
@@ -567,7 +587,10 @@
         z: histogram("z", "one"),
         h: histogram("h", "two"),
         ratio: (brush) => overLayers(brush, [{ values: ratios, color: "one", label: "std of the update over std of W" }],
-          { mark: RULE, within: [...ratios.filter(Boolean), RULE] }),
+          {
+            mark: RULE, within: [...ratios.filter(Boolean), RULE],
+            names: look.length > DEEP ? some.map((l) => String(l + 1)) : undefined,
+          }),
       };
     }
 
@@ -576,8 +599,9 @@
       const { last } = run;
       if (!last) return "The network is being drawn.";
       const [dead, units] = run.dead;
-      const moved = run.deaths || run.births
-        ? `, after ${run.deaths} deaths and ${run.births} revivals` : "";
+      const came = [[run.deaths, "death"], [run.births, "revival"]].map(([n, word]) => plural(n, word));
+      if (run.recycled) came.push(`${run.recycled} recycled`);
+      const moved = run.deaths || run.births || run.recycled ? `, after ${came.join(", ")}` : "";
       return `Step ${thousands(run.step)}: ${percent(run.saturated)} of the last batch’s activations are ` +
         `saturated; by the count at step ${thousands(last.step)}, the loss on dev is ${last.dev.toFixed(3)} ` +
         `and ${dead || "none"} of ${units} units ${dead === 1 ? "is" : "are"} dead${moved}.`;
@@ -590,13 +614,14 @@
       const changed = Object.keys(pin.of).filter((name) => pin.of[name] !== this.state[name] && name !== "steps");
       if (!changed.length) return "Pinned. Change a setting: the two runs share their draws and batches.";
       const words = changed.map((name) => {
-        const { label } = this.constructor.controls.find((one) => one.name === name);
-        return `${label} ${this.state[name]} instead of ${pin.of[name]}`;
+        const { label, options } = this.constructor.controls.find((one) => one.name === name);
+        const said = (value) => options?.find(([key]) => key === value)?.[1] ?? value;
+        return `${label} ${said(this.state[name])} instead of ${said(pin.of[name])}`;
       });
       const by = run.last.dev - pin.last.dev;
       const loss = Math.abs(by) < 5e-4 ? "the same to three decimals" : `${Math.abs(by).toFixed(3)} ${by < 0 ? "lower" : "higher"}`;
       return `With ${words.join(", ")}: the loss on dev is ${loss} at step ${thousands(run.last.step)} ` +
-        `(pinned: step ${thousands(pin.last.step)}), and ${run.dead[0] || "none"} of the units are dead instead of ${pin.dead[0] || "none"}.`;
+        `(pinned: step ${thousands(pin.last.step)}), with ${plural(run.dead[0], "dead unit")} instead of ${pin.dead[0]}.`;
     }
 
     rows(run) {
@@ -620,6 +645,15 @@
       this.code.hidden = false;
       const done = () => (this.live.textContent = said);
       navigator.clipboard?.writeText(words).then(done, () => {}); // it stands below in any case
+    }
+
+    // The start and its settings; what was changed on the way is not in it.
+    address() {
+      const { state } = this;
+      this.state = { ...state, rate: this.run.step ? this.run.settings.rate : state.rate };
+      const found = super.address();
+      this.state = state;
+      return found;
     }
 
     share() {

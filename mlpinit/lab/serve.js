@@ -1,11 +1,13 @@
 // A run on request, in a worker or, where there is none, in slices of the page's own time.
 //
-// Commands come in as {do, …}; reports go out through `post`: frames while it trains, a census now
-// and then, never more often than a tenth of the time allows, and always where a run pauses.
+// Commands come in as {do, …}; reports go out through `post`: frames while it trains, a census at
+// steps that are the same in every run, between them as often as a tenth of the time allows, and
+// always where a run pauses.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const SLICE = 20; // ms of work between two looks at what has come in
   const FRAME = 33;
+  const COUNTED = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5].map((power) => n * 10 ** power));
   const SHARE = 10; // the work between two censuses, over a census
 
   lab.serve = (post, soon) => {
@@ -33,8 +35,10 @@
     function tick() {
       ticking = false;
       if (!trainer || trainer.done >= goal) return;
+      const ahead = COUNTED.map((step) => step - trainer.done).filter((steps) => steps > 0);
+      const steps = Math.min(goal - trainer.done, ...ahead);
       try {
-        losses.push(...trainer.train(goal - trainer.done, performance.now() + SLICE));
+        losses.push(...trainer.train(steps, performance.now() + SLICE));
       } catch (error) {
         goal = 0;
         losses.push(...(error.losses ?? []));
@@ -43,7 +47,8 @@
         return;
       }
       const now = performance.now();
-      if (trainer.done >= goal || now - counted > SHARE * took) count();
+      const due = trainer.done >= goal || COUNTED.includes(trainer.done);
+      if (due || now - counted > SHARE * took) count();
       else if (now - framed > FRAME) frame();
       go();
     }

@@ -68,7 +68,7 @@ def test_units_that_are_stuck_are_seen_removed_and_recycled(page, html):
     assert dead > 10
     assert units == 40
     page.get_by_role("button", name="Recycle dead").click()
-    expect(page.locator(".lab-sentence")).to_contain_text(f"{dead} revivals")
+    expect(page.locator(".lab-sentence")).to_contain_text(f"{dead} recycled")
     page.get_by_role("button", name="Start again").click()
     expect(page.locator(".lab-sentence")).to_contain_text(f"{dead} of 40 units are dead")
     page.get_by_role("button", name="Remove dead").click()
@@ -80,14 +80,14 @@ def test_units_that_are_stuck_are_seen_removed_and_recycled(page, html):
 
 def test_two_runs_stand_side_by_side_and_their_difference_is_said(page, html):
     opened(page, html, setting="units=40&steps=200")
-    page.get_by_role("button", name="Pin this run").click()
+    page.get_by_role("button", name="Pin and start again").click()
     expect(page.locator(".play-note").first).to_contain_text("Pinned.")
     page.get_by_label("activation").focus()  # folded: opened by its label
     page.locator("summary", has_text="More controls").click()
     page.get_by_label("activation").select_option("relu")
     train_to(page, STEPS)
     said = page.locator(".play-note").first
-    expect(said).to_contain_text("With activation relu instead of tanh: the loss on dev is")
+    expect(said).to_contain_text("With activation ReLU instead of tanh: the loss on dev is")
     expect(page.locator("canvas[aria-label^='Lifelines of the pinned run']")).to_be_visible()
 
 
