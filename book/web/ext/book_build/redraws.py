@@ -176,15 +176,17 @@ def run_missing(
 
 
 def takes_over(root: Path, page: str, key: str) -> bool:
-    """Give the old record the new key where the first repetitions give the same numbers."""
+    """Give the old record the new key where the first repetitions give the same numbers.
+
+    Claims may stand in another order, and some may have gone; one that is new has no record yet.
+    """
     old, new = evidence.load(root, page), gather(root, page, key, FIRST)
-    if old is None or [c.name for c in old.claims] != [c.name for c in new.claims]:
+    known = {} if old is None else {claim.name: claim for claim in old.claims}
+    if any(claim.name not in known for claim in new.claims):
         return False
-    taken = [
-        replace(fresh, margins=known.margins, nulls=known.nulls)
-        for known, fresh in zip(old.claims, new.claims, strict=True)
-    ]
-    same = all(evidence.begins_like(k, n) for k, n in zip(old.claims, new.claims, strict=True))
+    pairs = [(known[fresh.name], fresh) for fresh in new.claims]
+    taken = [replace(fresh, margins=kept.margins, nulls=kept.nulls) for kept, fresh in pairs]
+    same = all(evidence.begins_like(*pair) for pair in pairs)
     first = {f"{times}:" for times in FIRST}
     failed = [a for a in old.asserts if a.split(" ", 1)[0] in first]
     if not same or failed != new.asserts:
