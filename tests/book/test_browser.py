@@ -285,7 +285,7 @@ def test_search_says_when_it_finds_nothing(page: Page, html: Path) -> None:
 
 def test_copy_buttons_copy_their_cell(page: Page, pages: dict[Path, BeautifulSoup]) -> None:
     page.goto(with_element(pages, "div.cell_input").as_uri())
-    page.locator("button.copybtn").first.wait_for()
+    page.locator("div.cell_input button.copybtn").first.wait_for(state="attached")
     cells = [c for c in page.locator("div.cell_input").all() if c.is_visible()]
     assert cells
     for cell in cells:

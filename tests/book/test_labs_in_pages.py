@@ -118,6 +118,8 @@ def slide(page: Page, slider: Locator, begin: float, end: float) -> None:
 def test_labs_stand_where_they_should(html: Path) -> None:
     found = {}
     for path in browser.pages(html):
+        if path == html / "playground.html":
+            continue  # it has the labs' code inside it, and their names in its comments
         tags = re.findall(rf"<({'|'.join(lab.TAGS)})\b", path.read_text(encoding="utf-8"))
         if tags:
             found[path.relative_to(html).with_suffix("").as_posix()] = tags
