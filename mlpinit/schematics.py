@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise, product
+from contextlib import suppress
+from itertools import count, pairwise, product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -176,10 +177,15 @@ def entry_column_dataset() -> Figure:
 def _small_map() -> tuple[Tensor, int]:
     """A mask (examples, units) of saturated tanh entries, and how many examples a batch has."""
     arch = Architecture(vocab_size=4, n_embd=4, hidden=(14,))
-    g = Generator().manual_seed(44)
-    X = torch.randint(arch.vocab_size, (24, arch.block_size), generator=g)
-    record = mlp.forward(init.draw(arch, init.AS_DRAWN, generator=g), X)
-    return saturation.saturated(record.activations[0]), 8
+    batch = 8
+    for seed in count(44):  # the first draw that shows all three readings
+        g = Generator().manual_seed(seed)
+        X = torch.randint(arch.vocab_size, (24, arch.block_size), generator=g)
+        record = mlp.forward(init.draw(arch, init.AS_DRAWN, generator=g), X)
+        mask = saturation.saturated(record.activations[0])
+        with suppress(IndexError):
+            _three(mask, batch)
+            return mask, batch
 
 
 def _three(mask: Tensor, batch: int) -> tuple[tuple[int, int], int, int]:

@@ -36,7 +36,7 @@
     small: { words: "too small a start", set: { scale: 0.01, depth: 4, units: 100 } },
     shock: {
       words: "a learning rate that kills ReLUs",
-      set: { scheme: "quiet_output", activation: "relu", rate: 1 },
+      set: { scheme: "quiet_output", activation: "relu", rate: 0.5 },
     },
     stuck: { words: "tanh units stuck at ±1", set: { bias: 20 } },
     deep: {
