@@ -211,23 +211,24 @@ def test_labs_fit_and_axe_finds_nothing_serious(
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"),
+    ("name", "settings", "told"),
     [
-        ("book/part2/saturated-or-dead", {}),
-        ("book/part2/shrinking", {"scale": 0.2, "bias": 0.01}),
-        ("book/part2/other-activations", {"activation": "relu", "bias": 0}),
+        ("book/part2/saturated-or-dead", {}, {"dead", "loss"}),
+        ("book/part2/shrinking", {"scale": 0.2, "bias": 0.01}, set()),
+        ("book/part2/other-activations", {"activation": "relu", "bias": 0}, {"dead"}),
     ],
 )
 def test_init_lab_says_what_torch_counts(
-    page: Page, html: Path, name: str, settings: dict[str, float | str]
+    page: Page, html: Path, name: str, settings: dict[str, float | str], told: set[str]
 ) -> None:
     page.goto(address(html, name))
     figures = by_torch.at(**settings)
     said = sentence(ready(page, 0))
     assert f"{figures.share:.1%} of activations are saturated" in said
     dead = f"{figures.soft} units are" if figures.soft else "no units are"
-    assert f"{dead} soft-dead in this batch, {figures.hard or 'none'} hard-dead" in said
-    assert f"the loss starts at {figures.loss:.2f}." in said
+    told_of_dead = f"{dead} soft-dead in this batch, {figures.hard or 'none'} hard-dead" in said
+    assert told_of_dead == ("dead" in told), "the lab's sentence says what it shows"
+    assert (f"the loss starts at {figures.loss:.2f}." in said) == ("loss" in told)
 
 
 def test_a_finger_moves_a_slider_and_the_point_on_the_curve(page: Page, html: Path) -> None:
