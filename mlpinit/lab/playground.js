@@ -15,11 +15,11 @@
   const WORDS = ["live", "mostly saturated", "soft-dead", "hard-dead"];
 
   const thousands = (n) => n.toLocaleString("en");
-  const logarithmic = (low, high, digits = 2) => ({
+  const logarithmic = (low, high) => ({
     type: "range", min: Math.round(100 * Math.log10(low)), max: Math.round(100 * Math.log10(high)),
     step: 1, limits: [low, high],
     position: (value) => Math.round(100 * Math.log10(value)),
-    at: (place) => Math.min(high, Math.max(low, Number((10 ** (place / 100)).toPrecision(digits)))),
+    at: (place) => Math.min(high, Math.max(low, Number((10 ** (place / 100)).toPrecision(3)))),
   });
 
   const SCHEMES = [
@@ -315,7 +315,7 @@
     static controls = [
       { name: "scheme", label: "start", type: "select", value: "scaled", options: SCHEMES },
       {
-        name: "scale", label: "weight scale", value: 0.2, ...logarithmic(0.001, 3, 3),
+        name: "scale", label: "weight scale", value: 0.2, ...logarithmic(0.001, 3),
         words: (value, { scheme }) => (scheme === "scaled" ? `× ${value}` : "set by the start"),
       },
       { name: "rate", label: "learning rate", value: 0.1, ...logarithmic(0.001, 30) },

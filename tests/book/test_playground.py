@@ -27,7 +27,7 @@ def context(chrome: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Iterator[Page]:
     page = context.new_page()
     said = []
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     yield page
     page.close()
@@ -69,7 +69,7 @@ def test_units_that_are_stuck_are_seen_removed_and_recycled(page, html):
     assert units == 40
     page.get_by_role("button", name="Recycle dead").click()
     expect(page.locator(".lab-sentence")).to_contain_text(f"{dead} recycled")
-    page.get_by_role("button", name="Start again").click()
+    page.get_by_role("button", name="Start again", exact=True).click()
     expect(page.locator(".lab-sentence")).to_contain_text(f"{dead} of 40 units are dead")
     page.get_by_role("button", name="Remove dead").click()
     expect(page.locator(".lab-sentence")).to_contain_text(f"none of {units - dead} units")
@@ -82,9 +82,8 @@ def test_two_runs_stand_side_by_side_and_their_difference_is_said(page, html):
     opened(page, html, setting="units=40&steps=200")
     page.get_by_role("button", name="Pin and start again").click()
     expect(page.locator(".play-note").first).to_contain_text("Pinned.")
-    page.get_by_label("activation").focus()  # folded: opened by its label
     page.locator("summary", has_text="More controls").click()
-    page.get_by_label("activation").select_option("relu")
+    page.get_by_label("activation", exact=True).select_option("relu")
     train_to(page, STEPS)
     said = page.locator(".play-note").first
     expect(said).to_contain_text("With activation ReLU instead of tanh: the loss on dev is")
