@@ -232,7 +232,6 @@ def test_the_notebook_reads_like_the_page(notebook: Notebook) -> None:
     assert never in text.replace("\n", " ")
     assert not [name for name in glued if name in text]
     assert notebook.page.locator("[title$=' Not Found']").count() == 0
-    assert f"Row q is the least free: {glued['corpus-qu']}%" in text
     assert "Fig. 2 counts" not in text
     assert "Fig. 2 shows the" in text.replace("\n", " ")
     assert "Shannon (1951) made people play" in text
