@@ -98,9 +98,8 @@
   };
 
   // Standard normals in the order of init.draw: C, then W and b of each layer. A normalised layer
-  // draws no bias, and the output layer's is multiplied by 0.
-  function draw({ seed, width, depth, normalize }) {
-    const twister = new lab.Twister(seed);
+  // draws no bias; the output layer's is multiplied by 0 here. `twister` stands where they end.
+  function draw({ seed, width, depth, normalize }, twister = new lab.Twister(seed)) {
     const C = twister.normals(VOCAB * N_EMBD);
     const W = [];
     const b = [];
@@ -109,6 +108,7 @@
       b.push(normalize ? new Float64Array(width) : twister.normals(width));
     }
     W.push(twister.normals(width * VOCAB));
+    b.push(twister.normals(VOCAB));
     return { C, W, b };
   }
 

@@ -111,7 +111,7 @@
   // Where reports go and commands come from: a worker, or slices of the page's own time.
   function connect(report) {
     try {
-      const boot = `(${lab.engine})();mlpinitLab.unpackWords=${lab.unpackWords};
+      const boot = `(${lab.engine})();
         const way=new MessageChannel();let next;way.port1.onmessage=()=>next();
         const take=mlpinitLab.serve((r)=>postMessage(r),(f)=>{next=f;way.port2.postMessage(0)});
         onmessage=({data})=>take(data);`;
@@ -394,7 +394,7 @@
 
     // The words to learn: the reader's own, where there are some, else the surnames.
     get words() {
-      return this.own ? { list: this.own } : lab.packedWords;
+      return this.own ? { list: this.own } : { packed: lab.packedWords };
     }
 
     build() {
@@ -420,7 +420,7 @@
         ...Object.entries(PRESETS).map(([key, { words }]) => element("option", { value: key }, words)),
         element("option", { value: "own", disabled: true }, "your own settings"));
       presets.addEventListener("input", () =>
-        this.set({ ...this.plain, ...PRESETS[presets.value].set }));
+        this.set({ ...PLAIN, ...PRESETS[presets.value].set }));
       this.presets = presets;
       const bar = element("div", { class: "play-bar" },
         group("Train",
@@ -438,7 +438,6 @@
           button("python", "Copy as Python", () => this.copy(this.python(), "The Python code is copied.")),
           button("share", "Copy link", () => this.share()),
           button("figure", "Save figure", () => this.save())));
-      this.plain = Object.fromEntries(this.constructor.controls.map(({ name, value }) => [name, value]));
       this.named = element("p", { class: "play-names" });
       this.note = element("p", { class: "play-note", role: "note" });
       this.code = element("pre", { class: "play-code", tabindex: "0", hidden: true });
@@ -491,7 +490,7 @@
 
     // The name of the preset that the settings are, however they came about.
     preset() {
-      const set = (name) => ({ ...this.plain, ...PRESETS[name].set, steps: this.state.steps });
+      const set = (name) => ({ ...PLAIN, ...PRESETS[name].set, steps: this.state.steps });
       const same = (other) => Object.keys(other).every((name) => other[name] === this.state[name]);
       return Object.keys(PRESETS).find((name) => same(set(name))) ?? "own";
     }
@@ -670,6 +669,7 @@
     }
   }
 
+  const PLAIN = Object.fromEntries(Playground.controls.map(({ name, value }) => [name, value]));
   const extent = (values) => values.reduce((most, one) => Math.max(most, Math.abs(one)), 0);
 
   // The loss and the lifelines of a run as SVG, for light paper.

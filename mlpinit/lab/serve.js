@@ -25,11 +25,11 @@
 
     function count(extra = {}) {
       const start = performance.now();
-      const census = trainer.census();
-      frame({ census: { ...census, units: trainer.units }, names: trainer.names(6), ...extra });
+      const { statistics, ...census } = trainer.census();
+      const names = trainer.names(6, statistics);
+      frame({ census: { ...census, units: trainer.units }, names, ...extra });
       counted = performance.now();
       took = counted - start;
-      return census;
     }
 
     function tick() {
@@ -60,8 +60,8 @@
     }
 
     const commands = {
-      words({ list, text, n }) {
-        data = lab.split(list ?? lab.unpackWords(text, n));
+      words({ list, packed }) {
+        data = lab.split(list ?? lab.unpackWords(packed));
         post({ table: lab.tableLoss(data), examples: data.train.n });
       },
       start({ settings, number }) {

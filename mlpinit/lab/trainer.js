@@ -157,8 +157,8 @@
       }
     }
 
-    // The embeddings of `n` contexts, from X[from] on or from the rows listed.
-    look(X, n, row) {
+    // The embeddings of `n` contexts: the i-th is row(i) of X.
+    embed(X, n, row) {
       const { x, stride } = this.x[0];
       for (let i = 0; i < n; i++) {
         const context = BLOCK * row(i);
@@ -290,7 +290,7 @@
     // One step of plain gradient descent; the loss before it.
     step({ X, Y }, row, rate) {
       const n = this.batch;
-      this.look(X, n, row);
+      this.embed(X, n, row);
       this.forward(n);
       const loss = this.crossEntropy(Y, n, row);
       const last = this.W.length - 1;
@@ -302,7 +302,7 @@
     }
   }
 
-  // Mean and variance of each column over the first n rows, weighted where weights are given.
+  // Mean and variance of each column over the first n rows.
   function moments({ x, stride, columns }, n) {
     const [mean, variance] = [new Float64Array(columns), new Float64Array(columns)];
     for (let i = 0; i < n; i++) {
@@ -397,7 +397,7 @@
       this.units = this.net.form.hidden.map((n) => Array.from({ length: n }, (_, j) => j));
     }
 
-    // Numbers in the order of init.draw: C, then W and b of each layer, then the output's.
+    // The network at its start: the normals of init.draw, each times the scheme's factor.
     draw() {
       const { units, depth, activation, normalize, batch } = this.settings;
       const hidden = Array(depth).fill(units);
@@ -408,15 +408,14 @@
           for (let j = 0; j < columns; j++) x[i * stride + j] = fround(numbers[i * columns + j]) * factor;
         }
       };
-      fill(net.C, this.twister.normals(VOCAB * N_EMBD), 1);
+      const normals = lab.draw({ width: units, depth, normalize }, this.twister);
+      fill(net.C, normals.C, 1);
       net.W.forEach((W, l) => {
         const hides = l < depth;
-        let normals = this.twister.normals(W.rows * W.columns);
-        if (hides && scheme.orthogonal) normals = orthonormal(normals, W.rows, W.columns);
-        fill(W, normals, fround(hides ? scheme.weight(W.rows, W.columns) : scheme.outputWeight ?? 0.01));
-        if (hides && normalize) return;
-        const factor = hides ? scheme.bias : scheme.outputBias ?? 0;
-        fill(net.b[l], this.twister.normals(W.columns), fround(factor));
+        const square = hides && scheme.orthogonal;
+        const drawn = square ? orthonormal(normals.W[l], W.rows, W.columns) : normals.W[l];
+        fill(W, drawn, fround(hides ? scheme.weight(W.rows, W.columns) : scheme.outputWeight ?? 0.01));
+        fill(net.b[l], normals.b[l], fround(hides ? scheme.bias : scheme.outputBias ?? 0));
       });
     }
 
@@ -448,7 +447,7 @@
     through({ X, size }, statistics, visit) {
       for (let first = 0; first < size; first += CHUNK) {
         const n = Math.min(CHUNK, size - first);
-        this.net.look(X, n, (i) => first + i);
+        this.net.embed(X, n, (i) => first + i);
         this.net.forward(n, statistics);
         visit(first, n);
       }
@@ -508,7 +507,8 @@
         layer.state = Uint8Array.from(layer.steepest, (s, j) =>
           s === 0 ? HARD : s < cut ? SOFT : layer.flat[j] > 0.5 ? MOSTLY : LIVE);
       }
-      return { step: this.done, layers, train, dev: this.lossOver(this.uniqueDev, statistics) };
+      const dev = this.lossOver(this.uniqueDev, statistics);
+      return { step: this.done, layers, train, dev, statistics };
     }
 
     lossOver(unique, statistics, visit = () => {}) {
@@ -532,16 +532,15 @@
     }
 
     // Words drawn from the network, letter by letter, with draws of their own.
-    names(n, seed = 1) {
+    names(n, statistics = this.calibrate(), seed = 1) {
       const { net } = this;
       const twister = new lab.Twister(seed);
-      const statistics = this.calibrate();
       const { x: logits } = net.z[net.W.length - 1];
       return Array.from({ length: n }, () => {
         let word = "";
         const context = Uint8Array.of(0, 0, 0);
         while (word.length < 20) {
-          net.look(context, 1, () => 0);
+          net.embed(context, 1, () => 0);
           net.forward(1, statistics);
           const most = Math.max(...logits.subarray(0, VOCAB));
           const p = Array.from({ length: VOCAB }, (_, j) => exp(logits[j] - most));
@@ -638,7 +637,7 @@
     look() {
       const { net } = this;
       const row = (i) => this.rows[i];
-      net.look(this.data.train.X, net.batch, row);
+      net.embed(this.data.train.X, net.batch, row);
       net.forward(net.batch);
       const rate = this.rateAt(this.done);
       return net.form.hidden.map((units, l) => {
@@ -672,5 +671,5 @@
     return sqrt(Math.max(0, squares / n - (sum / n) ** 2));
   }
 
-  Object.assign(lab, { Net, Trainer, TrainingStopped, distinct, examples, orthonormal, schemes, split, tableLoss });
+  Object.assign(lab, { Trainer, TrainingStopped, split, tableLoss });
 })();

@@ -12,7 +12,7 @@ from mlpinit import lab
 
 __all__ = ["page", "script", "style", "words"]
 
-ENGINE = ("random", "matmul", "network", "trainer", "serve")
+ENGINE = ("random", "matmul", "network", "unpack", "trainer", "serve")
 FACE = ("core", "draw", "playground")
 ABOUT = (
     "A network of three letters in and one out, trained on surnames in this very page: start it, "

@@ -2,7 +2,7 @@
 
 The letters are coded by a range coder with the counts of what followed the last one, two and three
 letters so far, weighted 1, 4 and 32: the model of chapter 1, learned by both sides as they go.
-`python -m mlpinit.lab.words` writes `words.js` anew.
+`python -m mlpinit.lab.words` writes `words.js` anew, and `unpack.js` reads it.
 
 Source of the coder: G. N. N. Martin, "Range encoding" (1979), in its carry-less form.
 """
@@ -19,67 +19,10 @@ __all__ = ["SCRIPT", "encode", "script"]
 SCRIPT = Path(__file__).with_name("words.js")
 SYMBOLS = 27
 TOP, BOTTOM, WHOLE = 1 << 40, 1 << 32, 1 << 48
-DECODER = """\
-// Made by `python -m mlpinit.lab.words`: the surnames, coded by what followed their last letters.
-(() => {
-  const lab = (globalThis.mlpinitLab ??= {});
-
-  // The words of a text that `words.py` has made. It uses nothing from outside, so that a worker
-  // can be given it.
-  lab.unpackWords = function (base64, n) {
-    const [SYMBOLS, TOP, BOTTOM, WHOLE] = [27, 2 ** 40, 2 ** 32, 2 ** 48];
-    const bytes = atob(base64);
-    const counts = [1, 2, 3].map((order) => new Uint32Array(SYMBOLS ** (order + 1)));
-    const places = [0, 0, 0];
-    let [at, low, range, code] = [0, 0, WHOLE - 1, 0];
-    const read = () => {
-      code = (code % TOP) * 256 + (at < bytes.length ? bytes.charCodeAt(at) : 0);
-      at++;
-    };
-    for (let i = 0; i < 6; i++) read();
-    const next = () => {
-      const [a, b, c] = places.map((place) => place * SYMBOLS);
-      let total = 0;
-      const [one, two, three] = counts;
-      const frequency = (s) => 1 + (one[a + s] >> 3) + 4 * two[b + s] + 32 * three[c + s];
-      for (let s = 0; s < SYMBOLS; s++) total += frequency(s);
-      range = Math.floor(range / total);
-      const target = Math.floor((code - low) / range);
-      let symbol = 0;
-      let below = 0;
-      for (let f; below + (f = frequency(symbol)) <= target; symbol++) below += f;
-      low += below * range;
-      range *= frequency(symbol);
-      for (;;) {
-        if (Math.floor(low / TOP) !== Math.floor((low + range) / TOP)) {
-          if (range >= BOTTOM) break;
-          range = BOTTOM - (low % BOTTOM);
-        }
-        read();
-        low = (low % TOP) * 256;
-        range *= 256;
-      }
-      counts.forEach((one, k) => {
-        one[places[k] * SYMBOLS + symbol]++;
-        places[k] = (places[k] * SYMBOLS + symbol) % SYMBOLS ** (k + 1);
-      });
-      return symbol;
-    };
-    return Array.from({ length: n }, () => {
-      places.fill(0);
-      let word = "";
-      for (let s; (s = next()); ) word += String.fromCharCode(96 + s);
-      return word;
-    });
-  };
-
-  lab.packedWords = { n: COUNT, text: "TEXT" };
-})();
-"""
 
 
 def encode(words: tuple[str, ...]) -> bytes:
-    """Words of the letters a to z as bytes that the script's `decode` turns back into them."""
+    """Words of the letters a to z as bytes that `unpack.js` turns back into them."""
     counts = [[0] * SYMBOLS ** (order + 1) for order in (1, 2, 3)]
     low, whole, out = 0, WHOLE - 1, bytearray()
     for word in words:
@@ -113,7 +56,10 @@ def script() -> str:
     """The text of `words.js`: a classic script that gives the surnames to the playground."""
     words = corpus.load().words
     text = base64.b64encode(encode(words)).decode()
-    return DECODER.replace("COUNT", str(len(words))).replace("TEXT", text)
+    return (
+        "// Made by `python -m mlpinit.lab.words`: the surnames, for `unpack.js`.\n"
+        f'(globalThis.mlpinitLab ??= {{}}).packedWords = {{ n: {len(words)}, text: "{text}" }};\n'
+    )
 
 
 if __name__ == "__main__":

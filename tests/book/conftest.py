@@ -10,7 +10,7 @@ from pathlib import Path
 import browser
 import pytest
 from book_build import chromium
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 from small_project import (
     ROOT,
     VENV,
@@ -82,6 +82,13 @@ def repaired(once: Once, built: Project) -> Project:
 def project(built: Project, tmp_path: Path) -> Project:
     """A built small project of the test's own."""
     return copy_project(built, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    """A window that reaches files and nothing else, for the tests of a file."""
+    with browser.offline(chrome) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import browser
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from mlpinit import lab
 from mlpinit.lab import by_torch
@@ -48,12 +48,6 @@ AXE = """async (labs) => {
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target).join(" ")}`);
 }"""
-
-
-@pytest.fixture(scope="module")
-def context(chrome: Browser) -> Iterator[BrowserContext]:
-    with browser.offline(chrome) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -8,19 +8,13 @@ from pathlib import Path
 import browser
 import pytest
 import torch
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from mlpinit import corpus, init, mlp, saturation, train
 
 STEPS = 200
 RUN = "document.querySelector('mlp-playground').run"
 AT_REST = f"step => {RUN}.step === step && !{RUN}.running && {RUN}.last.step === step"
-
-
-@pytest.fixture(scope="module")
-def context(chrome: Browser) -> Iterator[BrowserContext]:
-    with browser.offline(chrome) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const { test } = require("node:test");
 
-for (const name of ["core", "draw", "random", "matmul", "network", "trainer", "serve", "words", "playground"]) {
+for (const name of ["core", "draw", "random", "matmul", "network", "unpack", "trainer", "serve", "words", "playground"]) {
   require(`../../mlpinit/lab/${name}.js`);
 }
 const lab = globalThis.mlpinitLab;
-const words = lab.unpackWords(lab.packedWords.text, lab.packedWords.n);
+const words = lab.unpackWords(lab.packedWords);
 const first = Object.fromEntries(lab.Playground.controls.map(({ name, value }) => [name, value]));
 
 test("presets are settings that there are, and copy as Python", () => {

@@ -3,12 +3,12 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const { test } = require("node:test");
 
-for (const name of ["random", "matmul", "network", "trainer", "words"]) {
+for (const name of ["random", "matmul", "network", "unpack", "trainer", "words"]) {
   require(`../../mlpinit/lab/${name}.js`);
 }
 const lab = globalThis.mlpinitLab;
 const values = JSON.parse(fs.readFileSync(process.env.TRAINER_VALUES, "utf8"));
-const data = lab.split(lab.unpackWords(lab.packedWords.text, lab.packedWords.n));
+const data = lab.split(lab.unpackWords(lab.packedWords));
 const TOLERANCE = 1e-4;
 
 const near = (found, wanted, told) =>

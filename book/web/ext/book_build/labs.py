@@ -56,10 +56,10 @@ class InPlayground(SphinxRole):
         except ValueError as error:
             message = self.inliner.reporter.error(str(error), line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        up = "../" * (self.env.docname.count("/") - PAGE.count("/"))
-        address = f"{up}playground.html#playground:{settings}"
         if self.env.app.builder.format != "html":
             return [nodes.Text(words)], []
+        up = "../" * (self.env.docname.count("/") - PAGE.count("/"))
+        address = f"{up}playground.html#playground:{settings}"
         return [nodes.reference(self.rawtext, words, refuri=address, internal=True)], []
 
 
