@@ -4,7 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mlpinit.sites import Batches, Map, SiteError, find_cuts, measure, sites, trace
+from mlpinit.models.batches import Batches
+from mlpinit.models.flow import find_cuts
+from mlpinit.models.graph import Map
+from mlpinit.models.measuring import measure
+from mlpinit.models.sites import sites
+from mlpinit.models.tracing import SiteError, trace
 
 
 class Block(nn.Module):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlpinit import surgery
-from mlpinit.sites import tensors
+from mlpinit.models import surgery
+from mlpinit.models.comparing import tensors
 from mlpinit.surgery import RemovalError, remove, sites
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mlpinit import activations, corpus, init, mlp, saturation
+from mlpinit.models import accumulation, chunking
+from mlpinit.models.slopes import Kind
+from mlpinit.models.verdicts import VERDICTS, verdicts
 from mlpinit.params import Architecture
-from mlpinit.watch import audit, ring, watch, work
-from mlpinit.watch.kinds import Kind
-from mlpinit.watch.verdicts import VERDICTS, verdicts
+from mlpinit.watch import audit, watch
 
 
 def seeded(n=0):
@@ -160,7 +161,7 @@ def test_units_are_channels_of_a_convolution_and_else_the_last_axis(
     monkeypatch, shape, wrapped, act, piece
 ):
     """Whatever the size of the pieces that the work is done in."""
-    monkeypatch.setattr(work, "PIECE", piece)
+    monkeypatch.setattr(chunking, "PIECE", piece)
     layer, size, axis = SHAPES[shape]
     model = nn.Sequential(layer(), act)
     if wrapped:
@@ -187,7 +188,7 @@ class Around(nn.Module):
 
 
 def test_large_images_are_worked_on_in_parts_of_one(monkeypatch):
-    monkeypatch.setattr(work, "PIECE", 50)
+    monkeypatch.setattr(chunking, "PIECE", 50)
     model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Tanh())
     x = data(2, 1, 20, 30)
     with watch(model) as w:
@@ -219,7 +220,7 @@ def test_channels_last_is_only_another_order_in_memory():
 def test_however_the_rows_come_the_figures_of_the_run_are_those_of_all_rows(sizes, window, waiting):
     """Windows, the ring and waiting rows are only ways to add up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "WAITING", waiting)
+        patch.setattr(chunking, "WAITING", waiting)
         model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
         h = []
         with watch(model, window=window, enough=window) as w:
@@ -253,7 +254,7 @@ def test_counting_from_zero_is_counting_from_the_mean(monkeypatch, act, shape, l
     """Both ways of adding up give the same figures; which is taken depends on the data."""
 
     def figures(small):
-        monkeypatch.setattr(ring, "SMALL", small)
+        monkeypatch.setattr(accumulation, "SMALL", small)
         axis = {} if len(shape) == 2 else {"axes": {"*": 1}}
         model = nn.Sequential(nn.Identity(), act)
         parts = [data(*shape, seed=seed, scale=3.0) for seed in range(40)]
@@ -298,7 +299,7 @@ def test_which_way_is_taken_follows_the_data():
 def test_h_squared_tells_a_flat_slope_exactly_as_the_slope_does(dtype):
     """Around the cut and at the end, for every number that the format has there."""
     cut = saturation.SLOPE_CUT
-    bound = ring._beyond(cut, dtype)
+    bound = accumulation._beyond(cut, dtype)
     edge = torch.tensor(1 - cut, dtype=dtype)
     near = [edge]
     for _ in range(2000):
@@ -562,9 +563,9 @@ def test_the_figures_of_the_recent_window_forget_the_start():
 
 
 def test_a_long_history_grows_coarser_and_loses_no_event(monkeypatch):
-    from mlpinit.watch import windows
+    from mlpinit.models import lifetimes
 
-    monkeypatch.setattr(windows, "HISTORY", 8)
+    monkeypatch.setattr(lifetimes, "HISTORY", 8)
     schedule = [[40.0 * (k % 2)] for k in range(40)]
     site = lives(schedule)
     assert len(site.history["step"]) < 8

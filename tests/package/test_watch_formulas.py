@@ -13,8 +13,8 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
+from mlpinit.models.sites import sites
 from mlpinit.recycle import recycle
-from mlpinit.sites import sites
 from mlpinit.surgery import remove
 from mlpinit.watch import audit, watch
 

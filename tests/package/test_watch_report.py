@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from mlpinit import surgery
+from mlpinit.models.rendering import _spans
 from mlpinit.watch import VERDICTS, audit, watch
-from mlpinit.watch.render import _spans
 
 
 def data(*shape, seed=0):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from mlpinit.watch.ring import Ring
+from mlpinit.models.slopes import Kind
 
 __all__ = ["Plan", "Scratch", "Waiting", "pieces"]
 
@@ -46,6 +45,28 @@ class Scratch:
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(t.nbytes for t in self.held.values())
+
+
+class Ring(Protocol):
+    """What is read of the figures that rows are added to, an `accumulation.Ring`."""
+
+    kind: Kind
+    units: int
+    sees_z: bool
+    device: torch.device
+    dtype: torch.dtype
+    scratch: Scratch
+    sums: Tensor
+    reference: Tensor
+    sum_names: list[str]
+    top_names: list[str]
+    rows: list[tuple]
+    filled: int
+
+    def piece(
+        self, z: Tensor, h: Tensor, f: Callable, examples: int, first: int, last: int
+    ) -> None:
+        """Count one piece, of the forward passes `first` to `last`."""
 
 
 class Waiting:

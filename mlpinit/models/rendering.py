@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from mlpinit.watch.verdicts import VERDICTS
-
-if TYPE_CHECKING:
-    from mlpinit.watch.report import Report, SiteReport
+from mlpinit.models.statistics import Figures
+from mlpinit.models.verdicts import VERDICTS
 
 __all__ = ["html", "text"]
 
 WIDTH = 80
 MOST = 8  # groups of units that are shown
 WORST = ("not finite", "hard-dead", "soft-dead", "never fired", "flat", "mostly saturated", "live")
+
+
+class SiteReport(Protocol):
+    """What is read of a site's record, a `report.SiteReport`."""
+
+    activation: str
+    units: int
+    verdicts: tuple[str, ...]
+    recent: Figures
+    notes: tuple[str, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many units have each verdict."""
+
+    def which(self, *verdicts: str) -> list[int]:
+        """The units that have one of these."""
+
+    def evidence(self, *units: int) -> str:
+        """Why."""
+
+
+class Report(Protocol):
+    """What is read of a record, a `report.Report`."""
+
+    sites: Mapping[str, SiteReport]
+    notes: tuple[str, ...]
+    passes: int
+    every: int
+    data_set: bool
+
+    def counts(self) -> dict[str, int]:
+        """How many units have each verdict."""
 
 
 def text(report: Report) -> str:

@@ -21,14 +21,14 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
-from mlpinit.watch.apart import Apart, plain
-from mlpinit.watch.eyes import Eyes, Names, Sight
-from mlpinit.watch.kinds import NAMED_MODULES, Slope
-from mlpinit.watch.report import Report
-from mlpinit.watch.site import Site, cannot
-from mlpinit.watch.verdicts import ENOUGH
-from mlpinit.watch.work import Scratch
-from mlpinit.watch.wrapping import Forward, Gate, blind, check_model, check_replica
+from mlpinit.models.chunking import Scratch
+from mlpinit.models.observer import Names, Observation, Observer
+from mlpinit.models.patching import Forward, Gate, blind, check_model, check_replica
+from mlpinit.models.report import Report
+from mlpinit.models.shortcut import Shortcut, plain
+from mlpinit.models.site import Site, cannot
+from mlpinit.models.slopes import NAMED_MODULES, Slope
+from mlpinit.models.verdicts import ENOUGH
 
 __all__ = ["PHASES", "WINDOW", "Watch", "watch"]
 
@@ -178,8 +178,8 @@ class Watch:
         self._scratch = Scratch()
         functions, self._slopes = _own(activations or {})
         self._names = Names(model, (*NAMED_MODULES, *self._slopes))
-        self._eyes = Eyes(self.see, self.missed, self._names, functions)
-        self._eyes.counted_as_one = lambda name: _matches(name, self.together)
+        self._observer = Observer(self.see, self.missed, self._names, functions)
+        self._observer.counted_as_one = lambda name: _matches(name, self.together)
         self.calls: Counter[str] = Counter()  # in the present forward pass
         self._most_calls: Counter[str] = Counter()
         self._unseen: dict[str, str] = {}
@@ -192,7 +192,7 @@ class Watch:
         self._layers: dict[int, str] = {}
         self._blind: Counter[str] = Counter()
         self._wrapped: list[Forward] = []
-        self._apart: Apart | None = None
+        self._shortcut: Shortcut | None = None
         self._thread = 0
         self._inside = self._used = False
 
@@ -202,8 +202,8 @@ class Watch:
             raise RuntimeError("this watch has been used; make another: watch(model)")
         check_model(self.model)
         self._used, self._thread = True, get_ident()
-        modules = None if self._eyes.functions else plain(self.model)
-        self._apart = None if modules is None else Apart(modules, self._eyes, self)
+        modules = None if self._observer.functions else plain(self.model)
+        self._shortcut = None if modules is None else Shortcut(modules, self._observer, self)
         self._wrap_named()
         handle = self._gate.handle(self.model, self._but, self._forward)
         self._wrapped.append(Forward.put(self.model, handle))
@@ -221,7 +221,7 @@ class Watch:
         """The model has other modules than before."""
         self._names.refresh()
         modules = plain(self.model)
-        self._apart = None if modules is None else Apart(modules, self._eyes, self)
+        self._shortcut = None if modules is None else Shortcut(modules, self._observer, self)
 
     def __exit__(self, *exception: object) -> None:
         """Leave every module as it was."""
@@ -357,18 +357,18 @@ class Watch:
             self.watched += 1
             self.calls.clear()
             self._uses.clear()
-            self._eyes.begin(args, kwargs)
+            self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
-            if self._apart is not None and not self._apart.still_plain():
+            if self._shortcut is not None and not self._shortcut.still_plain():
                 self._look_anew()
-            if self._apart is not None:
-                return self._apart.run(inner, args, kwargs)
-            with self._eyes:
+            if self._shortcut is not None:
+                return self._shortcut.run(inner, args, kwargs)
+            with self._observer:
                 return inner(*args, **kwargs)
         finally:
             self._inside = False
-            self._eyes.end()
+            self._observer.end()
             self._gate.let_by(self.every - 1)
 
     def _module(
@@ -376,27 +376,27 @@ class Watch:
     ) -> Any:
         if not self._inside:
             return inner(*args, **kwargs)
-        return self._eyes.module(module, slope, inner, args, kwargs)
+        return self._observer.module(module, slope, inner, args, kwargs)
 
-    def see(self, sight: Sight) -> str:
+    def see(self, observed: Observation) -> str:
         """Count one application of an activation function. The name of its site.
 
         Whatever goes wrong here is ours, and becomes a note: the model's forward goes on.
         """
-        name = sight.name
+        name = observed.name
         try:
-            name = name or self._name(sight)
-            if name in self._formulas and not sight.name:  # a part: its formula comes later
+            name = name or self._name(observed)
+            if name in self._formulas and not observed.name:  # a part: its formula comes later
                 return name
             if torch._C._functorch.peek_interpreter_stack() is not None:
                 self._unseen[name] = "a transform of torch.func inside the model hides it"
             elif torch._C._len_torch_dispatch_stack() or forward_ad._current_level >= 0:
                 with _disable_current_modes(), forward_ad._set_fwd_grad_enabled(False):
-                    self._count(name, sight)
+                    self._count(name, observed)
             else:
-                self._count(name, sight)
+                self._count(name, observed)
         except Exception as error:
-            self.failed(name or sight.base, error)
+            self.failed(name or observed.base, error)
         return name
 
     def failed(self, name: str, error: Exception) -> None:
@@ -411,19 +411,19 @@ class Watch:
         if why and not _matches(name, self.ignore):
             self._unseen[name] = why
 
-    def _name(self, sight: Sight) -> str:
+    def _name(self, observed: Observation) -> str:
         """The name of the site: by the order of calls, or by what feeds them where that varies."""
-        base = sight.base
+        base = observed.base
         if self._names.moved:
             self._forget_moved()
         self.calls[base] = count = self.calls[base] + 1
-        if sight.once or _matches(base, self.together):
+        if observed.once or _matches(base, self.together):
             return base
         self._most_calls[base] = max(self._most_calls[base], count)
         name = base if count == 1 else f"{base}#{count}"
-        if sight.feed is None:
+        if observed.feed is None:
             return name
-        layer = sight.feed if isinstance(sight.feed, str) else self._layer_of(sight.feed)
+        layer = observed.feed if isinstance(observed.feed, str) else self._layer_of(observed.feed)
         self._uses[base, layer] = nth = self._uses[base, layer] + 1
         fed = self._fed.setdefault(base, {})
         known = fed.get((layer, nth))
@@ -464,44 +464,48 @@ class Watch:
         if site is not None and not site.meta:
             self._changed[name] = f"{why} since forward pass {self.step:,}: its figures begin there"
 
-    def _count(self, name: str, sight: Sight) -> None:
+    def _count(self, name: str, observed: Observation) -> None:
         site = self.sites.get(name)
-        if sight.name and name not in self._formulas:  # it was taken for its last part
+        if observed.name and name not in self._formulas:  # it was taken for its last part
             self._formulas.add(name)
             if site is not None:
                 del self.sites[name]
-        elif sight.name and site is not None and self._eyes.formulas.is_inner(name, site.key[1]):
+        elif (
+            observed.name
+            and site is not None
+            and self._observer.formulas.is_inner(name, site.key[1])
+        ):
             del self.sites[name]  # it was taken for a part of what it is
-        elif site is not None and sight.key != site.key and not site.takes(sight):
-            applied = f"it applies {sight.activation} where it applied {site.kind.name}"
+        elif site is not None and observed.key != site.key and not site.takes(observed):
+            applied = f"it applies {observed.activation} where it applied {site.kind.name}"
             self._begin_anew(name, applied)
-            if sight.name:
+            if observed.name:
                 self._formulas.add(name)
         if name not in self.sites:
-            self.sites[name] = self._new(name, sight)
+            self.sites[name] = self._new(name, observed)
         site = self.sites[name]
         if site is not None:
-            again = self.calls[sight.base] > 1 and name == sight.base
-            site.look(sight, self.step, again=again)
+            again = self.calls[observed.base] > 1 and name == observed.base
+            site.look(observed, self.step, again=again)
 
-    def _new(self, name: str, sight: Sight) -> Site | None:
+    def _new(self, name: str, observed: Observation) -> Site | None:
         if _matches(name, self.ignore):
             return None
-        if why := cannot(sight):
+        if why := cannot(observed):
             self._unseen[name] = why
             return None
-        h = sight.h
-        axis = sight.axis
+        h = observed.h
+        axis = observed.axis
         if axis is None:
             chosen = [axis for pattern, axis in self.axes.items() if fnmatchcase(name, pattern)]
-            layout = self._eyes.layout
+            layout = self._observer.layout
             axis = chosen[0] if chosen else layout.axis(h)
-            sight.note = sight.note or ("" if chosen else layout.guess(h, axis))
+            observed.note = observed.note or ("" if chosen else layout.guess(h, axis))
         if not -h.ndim <= axis < max(h.ndim, 1):
             raise ValueError(f"axes: {name} has {h.ndim} axes; there is no axis {axis}")
         return Site(
             name,
-            sight,
+            observed,
             axis % max(h.ndim, 1),
             batch_axis=self.batch_axis,
             window=self.window,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mlpinit.models.slopes import Kind
+from mlpinit.models.statistics import Figures
 from mlpinit.saturation import live_rate_bound
-from mlpinit.watch.figures import Figures
-from mlpinit.watch.kinds import Kind
 
 __all__ = ["DEAD", "ENOUGH", "MOSTLY", "VERDICTS", "evidence", "verdicts"]
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlpinit.watch.eyes import Sight
-from mlpinit.watch.report import SiteReport
-from mlpinit.watch.ring import Ring
-from mlpinit.watch.verdicts import verdicts
-from mlpinit.watch.windows import Windows
-from mlpinit.watch.work import Scratch
+from mlpinit.models.accumulation import Ring
+from mlpinit.models.chunking import Scratch
+from mlpinit.models.lifetimes import Windows
+from mlpinit.models.observer import Observation
+from mlpinit.models.report import SiteReport
+from mlpinit.models.verdicts import verdicts
 
 __all__ = ["Site", "cannot"]
 
 
-def cannot(sight: Sight) -> str:
+def cannot(observed: Observation) -> str:
     """Why these activations cannot be counted, or ""."""
-    h = sight.h
+    h = observed.h
     if not isinstance(h, Tensor) or not h.is_floating_point():
         return "its activations are no floating-point numbers"
     if h.is_nested or h.layout != torch.strided:
         return "its activations are a nested or a sparse tensor"
     if not h.ndim:
         return "it is applied to a single number: there is no axis of units"
-    if sight.z is not None and sight.z.shape != h.shape:
-        return f"it makes {tuple(h.shape)} of {tuple(sight.z.shape)}: not one number of each"
+    if observed.z is not None and observed.z.shape != h.shape:
+        return f"it makes {tuple(h.shape)} of {tuple(observed.z.shape)}: not one number of each"
     return ""
 
 
@@ -40,7 +40,7 @@ class Site:
     def __init__(
         self,
         name: str,
-        sight: Sight,
+        observed: Observation,
         axis: int,
         *,
         batch_axis: int,
@@ -48,23 +48,23 @@ class Site:
         sizes: bool,
         scratch: Scratch,
     ) -> None:
-        """Set up for activations like those of `sight`."""
-        h = sight.h
-        self.name, self.note, self.skipped = name, sight.note, 0
+        """Set up for activations like those of `observed`."""
+        h = observed.h
+        self.name, self.note, self.skipped = name, observed.note, 0
         self.batch_axis, self.counted = batch_axis, 0
         self.from_end = h.ndim - axis
         self.planes = self.from_end > 1
         self.meta = h.device.type == "meta"
-        self.key, self.settings, self.probes = sight.key, 0, None
+        self.key, self.settings, self.probes = observed.key, 0, None
         with torch.inference_mode(False):
-            self.kind = sight.kind()
+            self.kind = observed.kind()
             self.ring = Ring(
                 self.kind,
                 h,
                 units=h.size(axis) if h.ndim else 1,
                 planes=self.planes,
                 sizes=sizes,
-                sees_z=sight.z is not None,
+                sees_z=observed.z is not None,
                 scratch=scratch,
             )
             self.windows = Windows(self.ring, window)
@@ -78,14 +78,14 @@ class Site:
         """Whether no row has been seen."""
         return self.ring.fresh
 
-    def takes(self, sight: Sight) -> bool:
+    def takes(self, observed: Observation) -> bool:
         """Whether its function is the same, or the same with other settings, which are taken over.
 
         Rows that were counted keep the slopes that they had.
         """
-        kind = sight.kind()
+        kind = observed.kind()
         if kind is self.kind:  # written in another way
-            self.key = sight.key
+            self.key = observed.key
             return True
         like = ("name", "steps", "squares", "from_h", "valley", "signed", "pure")
         if any(getattr(kind, name) != getattr(self.kind, name) for name in like):
@@ -94,46 +94,46 @@ class Site:
             return False
         self.ring.become(kind)
         self.settings += 1
-        self.kind, self.key = kind, sight.key
+        self.kind, self.key = kind, observed.key
         return True
 
-    def _learns(self, sight: Sight) -> bool:
+    def _learns(self, observed: Observation) -> bool:
         """Whether an impure function has changed by more than 1% since it was last measured."""
-        if self.kind.pure or sight.shaped or not (self.kind.left or self.kind.right):
+        if self.kind.pure or observed.shaped or not (self.kind.left or self.kind.right):
             return False
-        now = sight.probes()
+        now = observed.probes()
         before, self.probes = self.probes, now if self.probes is None else self.probes
         if now is None or before is None or torch.allclose(now, before, rtol=0.01, atol=1e-3):
             return False
         self.probes = now
         return True
 
-    def look(self, sight: Sight, step: int, *, again: bool = False) -> None:
+    def look(self, observed: Observation, step: int, *, again: bool = False) -> None:
         """Count one application. Activations of another width than the first are passed over.
 
         `again`: it is a further one of the same forward pass. Its rows are more of the same
         examples, as those of a recurrent cell's next time step are.
         """
-        h = sight.h
+        h = observed.h
         if self.meta or not h.numel():
             return
         if h.ndim and (h.ndim < self.from_end or h.size(-self.from_end) != self.ring.units):
             self.skipped += 1
             return
-        examples = self._examples(h) if sight.examples is None else sight.examples
+        examples = self._examples(h) if observed.examples is None else observed.examples
         counted = self.counted if again else 0
         self.counted = max(examples, counted)
         ring = self.ring
-        if not self.kind.pure and self._learns(sight):
-            self.takes(sight)
+        if not self.kind.pure and self._learns(observed):
+            self.takes(observed)
         slopes = None
-        if sight.shaped and sight.z is not None and self.kind.slope is not None:
-            slopes = self._flat(self.kind.slope(sight.z.detach(), h.detach(), sight.f, None))
+        if observed.shaped and observed.z is not None and self.kind.slope is not None:
+            slopes = self._flat(self.kind.slope(observed.z.detach(), h.detach(), observed.f, None))
         h = self._flat(h.detach())
-        z = h if sight.z is None else self._flat(sight.z.detach())
+        z = h if observed.z is None else self._flat(observed.z.detach())
         windows = self.windows
         more = self.counted - counted
-        ring.add(z, h, sight.f, slopes, examples=more, step=step, flush=windows.flush)
+        ring.add(z, h, observed.f, slopes, examples=more, step=step, flush=windows.flush)
         windows.advance()
 
     def _examples(self, h: Tensor) -> int:

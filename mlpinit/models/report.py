@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from mlpinit.models import rendering
+from mlpinit.models.statistics import Figures
+from mlpinit.models.verdicts import DEAD, VERDICTS, evidence
 from mlpinit.progress import printable
-from mlpinit.watch import render
-from mlpinit.watch.figures import Figures
-from mlpinit.watch.verdicts import DEAD, VERDICTS, evidence
 
 __all__ = ["Report", "SiteReport"]
 
@@ -161,12 +161,12 @@ class Report:
 
     def __str__(self) -> str:
         """A summary, a line a site, and the worst units with their evidence; 80 columns."""
-        return printable(render.text(self))
+        return printable(rendering.text(self))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return render.html(self)
+        return rendering.html(self)
 
 
 def _listed(value: Any) -> Any:

@@ -14,10 +14,10 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from mlpinit.models.report import Report
+from mlpinit.models.tracing import evaluating
+from mlpinit.models.watch import Activations, Watch
 from mlpinit.progress import bar as progress_bar
-from mlpinit.sites import evaluating
-from mlpinit.watch.report import Report
-from mlpinit.watch.watching import Activations, Watch
 
 __all__ = ["audit"]
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mlpinit.sites import ARITHMETIC, CONSTANTS
+from mlpinit.models.names import ARITHMETIC, CONSTANTS
 
 __all__ = [
     "Formula",

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch._C import _len_torch_dispatch_stack
 
-from mlpinit.sites import ACTIVATION_MODULES
-from mlpinit.watch.eyes import Eyes, Sight
-from mlpinit.watch.site import Site
-from mlpinit.watch.wrapping import Forward
+from mlpinit.models.names import ACTIVATION_MODULES
+from mlpinit.models.observer import Observation, Observer
+from mlpinit.models.patching import Forward
+from mlpinit.models.site import Site
 
-__all__ = ["Apart", "plain"]
+__all__ = ["Shortcut", "plain"]
 
 SIMPLE = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 """Modules without parameters, and the function that they are."""
@@ -34,22 +34,24 @@ class Watcher(Protocol):
     calls: dict[str, int]
     sites: dict[str, Site | None]
 
-    def see(self, sight: Sight) -> str:
+    def see(self, observed: Observation) -> str:
         """Count one application of an activation function."""
 
     def failed(self, name: str, error: Exception) -> None:
         """A site cannot be judged any more."""
 
 
-class Apart:
+class Shortcut:
     """The activation modules of a plain model, each with a stand-in for its forward."""
 
-    def __init__(self, modules: dict[nn.Module, int | None], eyes: Eyes, watch: Watcher) -> None:
+    def __init__(
+        self, modules: dict[nn.Module, int | None], observer: Observer, watch: Watcher
+    ) -> None:
         """`modules`: each with the axis of its units from the end, as `plain` gives them."""
-        self.eyes, self.watch, self.channels = eyes, watch, modules
+        self.observer, self.watch, self.channels = observer, watch, modules
         self.lists = [
             (m._modules, list(m._modules.values()))
-            for m in eyes.names.model.modules()
+            for m in observer.names.model.modules()
             if type(m) is nn.Sequential
         ]
         self.looks = {module: partial(self._look, module, None) for module in modules}
@@ -85,18 +87,18 @@ class Apart:
 
     def _look(self, module: nn.Module, previous: Callable | None, *args: Any, **kwargs: Any) -> Any:
         inner = previous or MethodType(type(module).forward, module)
-        self.eyes.layout.channel = self.channels[module]
+        self.observer.layout.channel = self.channels[module]
         if type(module) not in SIMPLE:
-            with self.eyes:
+            with self.observer:
                 return inner(*args, **kwargs)
         (z,) = (*args, *kwargs.values())
         if module.__dict__.get("inplace"):
             z = z.detach().clone()
         h = inner(*args, **kwargs)
         name = SIMPLE[type(module)]
-        base = self.eyes.names.of(module, name)
+        base = self.observer.names.of(module, name)
         with torch._C.DisableTorchFunction():
-            self.watch.see(Sight(base, name, z, h, inner))
+            self.watch.see(Observation(base, name, z, h, inner))
         site = self.watch.sites.get(base)
         if previous is None and site is not None and site.ring.waiting.shape is not None:
             self.looks[module] = self._quick(module, inner, site, base, name)
@@ -118,7 +120,7 @@ class Apart:
             h = inner(input)
             with torch._C.DisableTorchFunction():
                 if base in calls or _len_torch_dispatch_stack():
-                    watch.see(Sight(base, name, input, h, inner))
+                    watch.see(Observation(base, name, input, h, inner))
                     return h
                 try:
                     if site.quick(input, h, watch.step):
@@ -127,7 +129,7 @@ class Apart:
                 except Exception as error:
                     watch.failed(base, error)
                     return h
-                watch.see(Sight(base, name, input, h, inner))
+                watch.see(Observation(base, name, input, h, inner))
             return h
 
         return forward

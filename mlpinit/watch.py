@@ -18,17 +18,11 @@ for a module, "blocks.0.mlp:gelu" for a function that the forward of `blocks.0.m
 *unit* is an index along the last axis of what comes out of a linear layer, and a channel of what
 comes out of a convolution. What is kept are figures per unit, on the device of the site, and
 while the watch is on a bounded buffer of small layers' latest rows.
-
-The modules, bottom up: `kinds` (what an activation function is, and its slope as the floats have
-it), `figures`, `work` and `ring` (running figures per unit), `windows` (deaths and births),
-`verdicts` (the words), `render` and `report`, `layout`, `formulas` (activations written out),
-`eyes` and `site` (what is seen, and whose it is), `wrapping`, `watching` and `auditing` (what you
-call).
 """
 
-from mlpinit.watch.auditing import audit
-from mlpinit.watch.report import Report, SiteReport
-from mlpinit.watch.verdicts import VERDICTS
-from mlpinit.watch.watching import Watch, watch
+from mlpinit.models.audit import audit
+from mlpinit.models.report import Report, SiteReport
+from mlpinit.models.verdicts import VERDICTS
+from mlpinit.models.watch import Watch, watch
 
 __all__ = ["VERDICTS", "Report", "SiteReport", "Watch", "audit", "watch"]

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from mlpinit.models import chunking
+from mlpinit.models.chunking import Plan, Scratch, Waiting, pieces
+from mlpinit.models.slopes import Kind
+from mlpinit.models.statistics import Figures, Sums
 from mlpinit.saturation import SLOPE_CUT
-from mlpinit.watch import work
-from mlpinit.watch.figures import Figures, Sums
-from mlpinit.watch.kinds import Kind
-from mlpinit.watch.work import Plan, Scratch, Waiting, pieces
 
 __all__ = ["Ring"]
 
@@ -136,7 +136,7 @@ class Ring:
             if waiting.fits(z, h) or waiting.prepare(self, z, h):
                 waiting.put(self, z, h, examples, step)
                 return
-            if h.numel() <= work.PIECE:
+            if h.numel() <= chunking.PIECE:
                 self.piece(z, h, f, examples, step, step)
                 return
         for zs, hs in pieces(z, h):

@@ -1,6 +1,6 @@
 """What sees the activations of a forward pass, and whose they are.
 
-`Eyes` is a `TorchFunctionMode`: while it is on, torch shows it every function and method called
+`Observer` is a `TorchFunctionMode`: while it is on, torch shows it every function and method called
 from Python, with its arguments before the call. Which module made the call is read off the stack:
 the nearest frame of `nn.Module.__call__`. The modules themselves are not touched.
 """
@@ -18,15 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mlpinit.sites import clamp_bounds, is_clamp
-from mlpinit.watch.formulas import (
+from mlpinit.models.axes import Layout, deciding_functions, moving_functions
+from mlpinit.models.composites import (
     Formula,
     Formulas,
     arithmetic_functions,
     constant_functions,
     rearranging_functions,
 )
-from mlpinit.watch.kinds import (
+from mlpinit.models.names import clamp_bounds, is_clamp
+from mlpinit.models.slopes import (
     Kind,
     Slope,
     applied,
@@ -38,9 +39,8 @@ from mlpinit.watch.kinds import (
     probed,
     recurrent_kind,
 )
-from mlpinit.watch.layout import Layout, deciding_functions, moving_functions
 
-__all__ = ["Eyes", "Names", "Sight"]
+__all__ = ["Names", "Observation", "Observer"]
 
 _OURS = object()
 _CALL = nn.Module._call_impl.__code__
@@ -48,7 +48,7 @@ _WEIGHTS = "applied to parameters, not to activations: weights are no units, and
 
 
 @dataclass(slots=True)
-class Sight:
+class Observation:
     """One application of an activation function.
 
     - `base`: the name of the site but for a "#2"; `once`: whether further calls are the same site
@@ -179,8 +179,8 @@ class Names:
         return False
 
 
-class Eyes(TorchFunctionMode):
-    """Shows every activation to `see`, as a `Sight`.
+class Observer(TorchFunctionMode):
+    """Shows every activation to `see`, as a `Observation`.
 
     - `functions`: torch functions that the user named → their slope function, or None
     - `shut`: True while the inside of something already seen is running
@@ -188,7 +188,7 @@ class Eyes(TorchFunctionMode):
 
     def __init__(
         self,
-        see: Callable[[Sight], str],
+        see: Callable[[Observation], str],
         missed: Callable[[str, str], None],
         names: Names,
         functions: Mapping[Callable, Slope | None],
@@ -310,7 +310,7 @@ class Eyes(TorchFunctionMode):
             return
         activation = f"{self.labels.get(name, 'activation')} formula"
         with torch._C.DisableTorchFunction():
-            self.see(Sight(name, activation, z, h, formula, name=name))
+            self.see(Observation(name, activation, z, h, formula, name=name))
 
     def _clamp(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         bounds = clamp_bounds(args[1:], kwargs)
@@ -339,7 +339,9 @@ class Eyes(TorchFunctionMode):
         h = func(*args, **kwargs)
         base = self.names.base(name, sys._getframe(1))
         with torch._C.DisableTorchFunction():
-            site = self.see(Sight(base, name, z, h, func, rest, others, slope, feed=self.feed))
+            site = self.see(
+                Observation(base, name, z, h, func, rest, others, slope, feed=self.feed)
+            )
         if site and isinstance(h, Tensor):
             self.labels[site] = name
             formulas.applied(site, given, h, made)
@@ -361,7 +363,9 @@ class Eyes(TorchFunctionMode):
             h = inner(*args, **kwargs)
             base = self.names.of(module, name)
             with torch._C.DisableTorchFunction():
-                site = self.see(Sight(base, name, z, h, inner, rest, others, slope, feed=self.feed))
+                site = self.see(
+                    Observation(base, name, z, h, inner, rest, others, slope, feed=self.feed)
+                )
         finally:
             self.shut = False
         if site and made is not None and isinstance(h, Tensor):
@@ -385,7 +389,7 @@ class Eyes(TorchFunctionMode):
         base = self.names.base(name, sys._getframe(1))
         with torch._C.DisableTorchFunction():
             self.see(
-                Sight(
+                Observation(
                     base, name, None, h, func,
                     axis=h.ndim - 1, examples=examples, once=True, note=note,
                 )

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlpinit.watch.figures import Sums, merge
-from mlpinit.watch.ring import Ring
+from mlpinit.models.accumulation import Ring
+from mlpinit.models.statistics import Sums, merge
 
 __all__ = ["EVENTS", "Windows"]
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mlpinit import activations
-from mlpinit.sites import ACTIVATION_FUNCTIONS, ACTIVATION_MODULES
+from mlpinit.models.names import ACTIVATION_FUNCTIONS, ACTIVATION_MODULES
 
 __all__ = [
     "CELLS",

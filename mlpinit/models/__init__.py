@@ -1,0 +1,14 @@
+"""All that works on any PyTorch model: what `mlpinit.watch`, `surgery` and `recycle` are made of.
+
+The modules, bottom up:
+
+- *names and graphs*: `names` (the activation functions that torch knows), `tracing` and `sites`
+  (a forward as torch.fx has it, and where it applies activations), `batches`, `comparing`, `graph`,
+  `flow` (from the layer that makes a unit to those that read it), `measuring`
+- *statistics*: `slopes` (what an activation function is, and its slope as the floats have it),
+  `statistics`, `chunking`, `accumulation` (running figures per unit), `lifetimes` (deaths and
+  births), `verdicts` (the words), `rendering`, `report`
+- *observing a forward*: `axes`, `composites` (activations written out), `observer`, `site` (what is
+  seen, and whose it is), `patching`, `shortcut`
+- *what you call*: `watch`, `audit`, `surgery`, `recycle`
+"""
