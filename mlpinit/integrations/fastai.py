@@ -67,6 +67,6 @@ class WatchCallback(Callback):
                 for name, value in scalars.items():
                     writer.add_scalar(name, value, step)
             elif hasattr(callback, "_wandb_step"):
-                import wandb
+                import wandb  # noqa: PLC0415 (there, for the callback has imported it)
 
                 wandb.log(scalars, step=callback._wandb_step)

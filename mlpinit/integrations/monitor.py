@@ -18,8 +18,7 @@ from torch import Generator, nn
 from torch.optim import Optimizer
 
 from mlpinit.recycle import Recycling, recycle
-from mlpinit.watch import Report, Watch, audit, watch
-from mlpinit.watch import ranks
+from mlpinit.watch import Report, Watch, audit, ranks, watch
 
 __all__ = ["Monitor", "missing"]
 

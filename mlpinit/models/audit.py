@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from mlpinit.models import ranks
 from mlpinit.models.report import Report
 from mlpinit.models.tracing import evaluating
 from mlpinit.models.watch import Activations, Watch
@@ -35,6 +37,8 @@ def audit(
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
+    all_ranks: bool = False,
+    group: Any = None,
 ) -> Report:
     """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
 
@@ -43,6 +47,12 @@ def audit(
       is. A single tensor is a data set of its own
     - `call(model, batch)`: how to run the model on a batch where that is not so
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
+    - `all_ranks`, `group`: where each rank of a distributed run is given its share of the data, as
+      a `DistributedSampler` deals it, merge what all saw. Every rank has to call, as for
+      `Watch.report`, and an error on one rank is then raised on all. To give each rank as much,
+      that sampler repeats fewer examples than there are ranks: they count twice, and no verdict
+      turns on it. Hand over `model.module` of a `DistributedDataParallel`, whose own forward may
+      wait for the other ranks
     - the others: as for `watch`
 
     Batches are moved to the device of the model's first parameter. Every module is back in its
@@ -72,6 +82,32 @@ def audit(
         sizes=True,
         data_set=True,
     )
+    try:
+        _run(watch, loader, call, progress)
+        empty = _empty(watch)
+        if empty is not None and not all_ranks:
+            raise empty
+    except Exception as error:
+        if all_ranks:  # the others wait
+            told = RuntimeError(f"{type(error).__name__}: {error}")
+            ranks.gathered(ranks.Part(error=told, failed=True), group)
+        raise
+    if not all_ranks:
+        return watch.report()
+    part = watch.part()
+    return ranks.merged(
+        ranks.gathered(part if empty is None else replace(part, error=empty), group)
+    )
+
+
+def _run(
+    watch: Watch,
+    loader: Iterable,
+    call: Callable[[nn.Module, Any], Any] | None,
+    progress: bool | None,
+) -> None:
+    """Run the watched model on all of the data."""
+    model = watch.model
     if isinstance(loader, tuple) and _unlike(loader):
         raise TypeError(
             "loader is a tuple of tensors that are unlike: inputs and targets? wanted batches, as "
@@ -90,12 +126,16 @@ def audit(
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
             run(model, _moved(batch, device))
+
+
+def _empty(watch: Watch) -> ValueError | None:
+    """The error of a data set without a row, if it is one."""
     if not watch.passes:
-        raise ValueError("the data set is empty: no batch came, and so nothing was run")
+        return ValueError("the data set is empty: no batch came, and so nothing was run")
     seen = [site for site in watch.sites.values() if site is not None and not site.meta]
     if seen and all(site.empty for site in seen):
-        raise ValueError(f"the data set is empty: {watch.passes:,} batches came without a row")
-    return watch.report()
+        return ValueError(f"the data set is empty: {watch.passes:,} batches came without a row")
+    return None
 
 
 def _unlike(loader: tuple) -> bool:
