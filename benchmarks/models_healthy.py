@@ -30,7 +30,7 @@ from torch import nn
 import mlpinit
 from mlpinit.models.findings import TWO_SIDED, chains, trend
 
-IMAGES, TOKENS = 16, 8
+IMAGES, TOKENS = 8, 4
 
 
 def images(size: int = 224, classes: int = 1000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,24 +73,27 @@ def adamw(p: Any) -> torch.optim.Optimizer:
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable, int]] = {
-    "torchvision resnet18": (vision("resnet18"), sgd(0.1), 224),
-    "torchvision resnet50": (vision("resnet50"), sgd(0.1), 224),
-    "torchvision vgg11": (vision("vgg11"), sgd(0.01), 224),
-    "torchvision densenet121": (vision("densenet121"), sgd(0.1), 224),
-    "torchvision mobilenet_v3_large": (vision("mobilenet_v3_large"), sgd(0.1), 224),
-    "torchvision efficientnet_b0": (vision("efficientnet_b0"), sgd(0.1), 224),
+    "torchvision resnet18": (vision("resnet18"), sgd(0.1), 128),
+    "torchvision resnet50": (vision("resnet50"), sgd(0.1), 128),
+    "torchvision vgg11": (vision("vgg11"), sgd(0.01), 128),
+    "torchvision densenet121": (vision("densenet121"), sgd(0.1), 128),
+    "torchvision mobilenet_v3_large": (vision("mobilenet_v3_large"), sgd(0.1), 128),
+    "torchvision efficientnet_b0": (vision("efficientnet_b0"), sgd(0.1), 128),
     "torchvision convnext_tiny": (vision("convnext_tiny"), adamw, 224),
     "torchvision swin_t": (vision("swin_t"), adamw, 224),
     "timm vit_tiny_patch16_224": (timm_model("vit_tiny_patch16_224"), adamw, 224),
     "timm deit_small_patch16_224": (timm_model("deit_small_patch16_224"), adamw, 224),
     "timm mixer_s16_224": (timm_model("mixer_s16_224"), adamw, 224),
-    "timm regnety_008": (timm_model("regnety_008"), sgd(0.1), 224),
-    "timm resnetv2_50": (timm_model("resnetv2_50"), sgd(0.1), 224),
+    "timm regnety_008": (timm_model("regnety_008"), sgd(0.1), 128),
+    "timm resnetv2_50": (timm_model("resnetv2_50"), sgd(0.1), 128),
     "timm convmixer_768_32": (timm_model("convmixer_768_32"), adamw, 112),
     "transformers BERT": (
-        language("BertForSequenceClassification", "BertConfig", num_labels=4), adamw, 0
+        language(
+            "BertForSequenceClassification", "BertConfig", num_labels=4, num_hidden_layers=8
+        ),
+        adamw, 0,
     ),
-    "transformers GPT-2": (language("GPT2LMHeadModel", "GPT2Config"), adamw, 0),
+    "transformers GPT-2": (language("GPT2LMHeadModel", "GPT2Config", n_layer=8), adamw, 0),
     "transformers Llama": (
         language(
             "LlamaForCausalLM", "LlamaConfig", hidden_size=512, intermediate_size=1376,
@@ -104,7 +107,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable, int]] = {
     "transformers ELECTRA": (
         language("ElectraForSequenceClassification", "ElectraConfig", num_labels=4), adamw, 0
     ),
-    "transformers T5": (language("T5ForConditionalGeneration", "T5Config"), adamw, 0),
+    "transformers T5": (language(
+            "T5ForConditionalGeneration", "T5Config", decoder_start_token_id=0
+        ), adamw, 0),
 }  # fmt: skip
 """How it is drawn, the customary optimiser, and the size of its images (0: it takes tokens)."""
 
@@ -112,7 +117,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable, int]] = {
 def batch_of(name: str, size: int, model: nn.Module) -> Any:
     if size:
         return images(size)
-    tokens = torch.randint(100, model.config.vocab_size, (TOKENS, 64))
+    tokens = torch.randint(100, model.config.vocab_size, (TOKENS, 48))
     if "Classification" in type(model).__name__:
         return {"input_ids": tokens, "labels": torch.randint(4, (TOKENS,))}
     if name.endswith("T5"):

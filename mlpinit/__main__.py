@@ -54,11 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(AttributeError):  # a replaced one may lack it
             stream.reconfigure(errors="backslashreplace")
     asked = _parser().parse_args(arguments)
-    torch.manual_seed(asked.seed)
     try:
         target = _output(asked.output)
-        model = _made(asked.model, "model", nn.Module)
-        data = _made(asked.data, "data", Iterable)
+        model = _made(asked.model, "model", nn.Module, asked.seed)
+        data = _made(asked.data, "data", Iterable, asked.seed)
         found, sick = (
             _audit(model, data) if asked.command == "audit" else _checkup(model, data, asked)
         )
@@ -145,7 +144,7 @@ def _named(spec: str, option: str) -> Any:
     return found
 
 
-def _made(spec: str, option: str, kind: type) -> Any:
+def _made(spec: str, option: str, kind: type, seed: int) -> Any:
     """The model or the batches, made by what is named, or what is named itself."""
     found = _named(spec, option)
     if not isinstance(found, kind) or isinstance(found, type):
@@ -153,6 +152,7 @@ def _made(spec: str, option: str, kind: type) -> Any:
             raise UsageError(
                 f"{option}: {spec} is a {type(found).__name__}; wanted {_WANTED[kind]}"
             )
+        torch.manual_seed(seed)  # after the import, which is made once and may draw
         found = _attempt(f"{spec}()", found)
     if not isinstance(found, kind):
         raise UsageError(f"{option}: {spec} gave a {type(found).__name__}; wanted {_WANTED[kind]}")

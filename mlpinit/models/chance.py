@@ -92,9 +92,9 @@ def _classes(loss: object, value: float, scores: Tensor, targets: Tensor) -> Cha
         kept = labels >= 0  # -100 is torch's and transformers' mark of what is not to be counted
         if not kept.any() or labels.max() >= logits.size(1):
             continue
-        logits, labels = logits[kept], labels[kept]  # noqa: PLW2901
-        if known or _same(value, F.cross_entropy(logits, labels)):
-            return _of_classes(logits, torch.bincount(labels).double())
+        told, right = logits[kept], labels[kept]
+        if known or _same(value, F.cross_entropy(told, right)):
+            return _of_classes(told, torch.bincount(right).double())
     return None
 
 

@@ -152,10 +152,12 @@ def checkup(
     with untouched(model):
         if not model.training:
             model.train()
-        report = _activations(model, run)
+        report, unseen = _activations(model, run)
         passed = first_pass(model, run, lambda output: loss(output, told), optimizer)
     known = chance(loss, passed.loss, passed.output, batch)
-    measured = Measurements(passed, known, tuple(_inputs(inputs)), report, *_rate(optimizer))
+    measured = Measurements(
+        passed, known, tuple(_inputs(inputs)), report, *_rate(optimizer), unseen=unseen
+    )
     return Checkup(
         findings=findings(measured),
         remarks=tuple(remarks(measured)),
@@ -205,8 +207,8 @@ def _call(model: nn.Module, inputs: object) -> object:
         ) from error
 
 
-def _activations(model: nn.Module, run: Callable[[], object]) -> Report | None:
-    """What a watch sees of the batch, with the random numbers that the next pass will draw too."""
+def _activations(model: nn.Module, run: Callable[[], object]) -> tuple[Report | None, str]:
+    """What a watch sees of the batch, or why nothing; the next pass draws the same numbers."""
     with (
         random_numbers(model),
         torch.no_grad(),
@@ -214,9 +216,9 @@ def _activations(model: nn.Module, run: Callable[[], object]) -> Report | None:
     ):
         run()
     try:
-        return w.report()
-    except RuntimeError:  # it says that there was no activation
-        return None
+        return w.report(), ""
+    except RuntimeError as error:  # it says that no activation was seen, and why
+        return None, str(error)
 
 
 def _inputs(inputs: object) -> Iterator[Inputs]:

@@ -229,8 +229,9 @@ def _flat(ax: Axes, found: Checkup) -> None:
 def svg(fig: Figure) -> str:
     """The figure as text that stands in a page."""
     held = io.StringIO()
-    fig.savefig(held, format="svg", metadata={"Date": None})
-    return held.getvalue().partition("<svg")[1] + held.getvalue().partition("<svg")[2]
+    silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    fig.savefig(held, format="svg", metadata=silent)
+    return "".join(held.getvalue().partition("<svg")[1:])
 
 
 def _short(name: str, most: int = 34) -> str:

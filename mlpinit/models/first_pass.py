@@ -198,7 +198,7 @@ class _Taker:
         handles = []
         try:
             for name, module in self.model.named_modules():
-                if _has_weight(module) or _is_norm(module):
+                if _weight(module) is not None or _is_norm(module):
                     hook = self._seen(name)
                     handles.append(module.register_forward_hook(hook))
             yield
@@ -216,7 +216,7 @@ class _Taker:
             if not self.begun and not isinstance(module, nn.Embedding):
                 self.first_is_norm = _is_norm(module)
             self.begun = True
-            if _has_weight(module):
+            if _weight(module) is not None:
                 self._note(name, module, out)
 
         return hook
@@ -233,9 +233,9 @@ class _Taker:
         self, gradients: dict[Tensor, Tensor | None], updates: dict[Tensor, float]
     ) -> Iterator[Layer]:
         for use in self.uses:
-            weight = use.module.weight.detach()
-            gradient = gradients.get(use.module.weight)
-            fan_in = _fan_in(use.module)
+            own = _weight(use.module)
+            weight, gradient = own.detach(), gradients.get(own)
+            fan_in = _fan_in(use.module, weight)
             yield Layer(
                 name=use.name,
                 kind=type(use.module).__name__,
@@ -247,15 +247,19 @@ class _Taker:
                 signal=use.signal,
                 gradient=use.gradient[-1] if use.gradient else None,
                 weight_gradient=_ratio(gradient, weight),
-                update=updates.get(use.module.weight),
+                update=updates.get(own),
                 copies=_copies(use.module, gradients),
                 finite=use.finite and bool(weight.isfinite().all()),
             )
 
 
-def _has_weight(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim >= 2
+def _weight(module: nn.Module) -> Tensor | None:
+    """What makes a layer of it: of a recurrent one, the weights of its first layer on its own h."""
+    for name in ("weight", "weight_hh_l0", "weight_hh"):
+        weight = getattr(module, name, None)
+        if isinstance(weight, Tensor) and weight.ndim >= 2:
+            return weight
+    return None
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -279,8 +283,7 @@ def _transposed(module: nn.Module) -> bool:
     return isinstance(module, _ConvTransposeNd) or type(module).__name__ == "Conv1D"
 
 
-def _fan_in(module: nn.Module) -> int:
-    weight = module.weight
+def _fan_in(module: nn.Module, weight: Tensor) -> int:
     if isinstance(module, nn.Embedding):
         return 1  # of a one-hot input one number goes in
     if isinstance(module, _ConvTransposeNd):
@@ -290,8 +293,8 @@ def _fan_in(module: nn.Module) -> int:
 
 def _copies(module: nn.Module, gradients: Mapping[Tensor, Tensor | None]) -> int:
     """Units whose weights are another's, exactly, and their gradients to rounding, and not 0."""
-    gradient = gradients.get(module.weight)
-    if gradient is None or not _makes_units(module):
+    gradient = gradients.get(module.weight) if _makes_units(module) else None
+    if gradient is None:
         return 0
     parts = [module.weight.detach(), gradient]
     weight, gradient = (part.T if _transposed(module) else part.flatten(1) for part in parts)
