@@ -12,17 +12,20 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from threading import get_ident
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
+from mlpinit.models import ranks
 from mlpinit.models.chunking import Scratch
 from mlpinit.models.observer import Names, Observation, Observer
+from mlpinit.models.padding import Given, Padding
 from mlpinit.models.patching import Forward, Gate, blind, check_model, check_replica
 from mlpinit.models.report import Report
 from mlpinit.models.shortcut import Shortcut, plain
@@ -39,6 +42,12 @@ WINDOW = 3000
 
 MANY_CALLS = 4  # applications in one forward pass that the report remarks on
 
+Mask = Callable[[Any], Tensor] | bool | None
+_SETTINGS = (
+    "every", "window", "enough", "phase", "ignore", "together", "axes", "batch_axis", "sizes",
+    "data_set",
+)  # fmt: skip
+
 Activations = Mapping[type[nn.Module] | Callable, Slope | None]
 
 
@@ -54,6 +63,7 @@ def watch(
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
+    mask: Mask = None,
 ) -> Watch:
     """Watch the units of `model` in a `with` block.
 
@@ -76,12 +86,18 @@ def watch(
     - `axes`: {pattern: axis of the units} where it is neither the last, nor a convolution's channel
     - `batch_axis`: the axis of the examples in (..., units) of three axes or more; 1 for a
       transformer that is handed (tokens, batch, units), as torch's own is by default
+    - `mask`: which rows count, where some are padding: mask(batch) gives a bool tensor (batch,) or
+      (batch, time), True where a row counts, whatever follows these axes; `batch` is the one
+      argument of model(x), or a dict of all by name. Without it, a model that is called with an
+      `attention_mask` (batch, time) of 0 and 1 is counted where that is 1; False counts every row
 
     A verdict speaks of the latest `window` to twice as many examples. The parameters moved while
     they went by, so the bound on the live rate is for its mean over those steps. Examples are
-    counted along the batch axis, once a forward pass, and rows in all: the positions of one image
-    and the time steps of one sequence are no independent draws, and a bound on their live rate
-    rests on the examples.
+    those of the batch that the model is called with, along its batch axis, and rows are counted in
+    all: the positions of one image and the tokens of one sequence, in whatever shape the model
+    lays them out, are no independent draws, and a bound on their live rate rests on the examples.
+    Padding is left out of both, but where a site's rows are not laid out as (batch, time), or as
+    what these were flattened to: there all rows are counted, and the report says so.
 
     What is watched: every torch function and method that is an activation, in any module's
     forward, in place or not, and `clamp(min=0)`; plain RNNs and RNN cells by h (of several layers
@@ -104,8 +120,10 @@ def watch(
     the end of the block: of small layers it holds the latest rows, up to 2 MB a site and 32 MB in
     all, for counting a few rows costs as much as counting many. It does not grow with the run.
 
-    The watch belongs to one process and thread: under `DistributedDataParallel` each process has
-    a report of its own, `DataParallel` is refused, and so is a compiled model.
+    The watch belongs to one process and thread. Under `DistributedDataParallel` and FSDP each rank
+    watches its own share of the batches, and `report(all_ranks=True)` merges what they saw. Wrap
+    the model first; `watch(model.module)` gives its sites the names that they had before.
+    `DataParallel` is refused, and so is a compiled model.
 
     Raises `TypeError` for what is no module, `ValueError` for arguments that cannot be used and
     models that cannot be watched.
@@ -127,6 +145,7 @@ def watch(
         together=tuple(together),
         axes=axes or {},
         batch_axis=batch_axis,
+        mask=mask,
     )
 
 
@@ -150,6 +169,7 @@ class Watch:
         together: Iterable[str] = (),
         axes: Mapping[str, int] | None = None,
         batch_axis: int = 0,
+        mask: Mask = None,
         sizes: bool = False,
         data_set: bool = False,
     ) -> None:
@@ -171,6 +191,8 @@ class Watch:
         self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
         self.batch_axis = batch_axis
         self.phase, self.sizes, self.data_set = phase, sizes, data_set
+        self.padding = Padding(mask, model, batch_axis)
+        self.given, self.kept = Given((), {}, batch_axis), None  # of the present forward pass
         self._but = {"train": False, "eval": True, "any": None}[phase]  # model.training, if this
         self._gate = Gate()
         self.watched = self.passed_over = self.step = 0
@@ -243,11 +265,51 @@ class Watch:
         sites = (site for site in self.sites.values() if site is not None)
         return self._scratch.nbytes() + sum(site.nbytes() for site in sites)
 
-    def report(self) -> Report:
+    def report(self, *, all_ranks: bool = False, group: Any = None) -> Report:
         """What is known so far, inside the `with` block or after it.
 
-        Raises `RuntimeError` when there is nothing to report: no forward pass, no activation.
+        - `all_ranks`: merge what all processes of a `torch.distributed` run saw, as if one had seen
+          every batch. It is a collective call: every rank has to make it, and each gets the merged
+          report; a rank that others do not follow waits until the process group's timeout. Without
+          it nothing waits, and rank 0 may call alone. Where no process group has been set up it
+          changes nothing. With the backend nccl, call `torch.cuda.set_device` before
+        - `group`: the process group to merge over, if not all: where ranks share their batches, as
+          under tensor parallelism, one of those whose batches differ
+
+        Counts, extremes and verdicts are then exactly those of one process, with a window of
+        `window` examples on each rank; means and deviations are equal to rounding.
+
+        Raises `RuntimeError` when there is nothing to report, on any rank: no forward pass, no
+        activation. `ValueError` when the ranks' watches have not the same arguments.
         """
+        if all_ranks:
+            return ranks.merged(ranks.gathered(self.part(), group))
+        report = self._own_report()
+        if self.data_set or ranks.size() == 1:
+            return report
+        alone = (
+            f"this is one of {ranks.size()} ranks; report(all_ranks=True), called on every rank, "
+            "is the report of all of them"
+        )
+        return replace(report, notes=(*report.notes, alone))
+
+    def part(self) -> ranks.Part:
+        """What this process has to tell the others, its report or why there is none."""
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        try:
+            report = self._own_report()
+        except RuntimeError as error:
+            return ranks.Part(error=error, settings=settings)
+        names = self._told_names()
+        sites = {names.get(name, name): site for name, site in self.sites.items()}
+        return ranks.Part(
+            report,
+            kinds={name: replace(sites[name].kind, slope=None, f=None) for name in report.sites},
+            courses={name: sites[name].windows.course() for name in report.sites},
+            settings=settings,
+        )
+
+    def _own_report(self) -> Report:
         sites = {name: site for name, site in self.sites.items() if site is not None}
         if not sites:
             raise RuntimeError(self._nothing())
@@ -316,6 +378,7 @@ class Watch:
             )
         for why, passes in self._blind.items():
             yield f"{passes:,} forward passes could not be looked at: {why}"
+        yield from self.padding.notes()
         for base in sorted(self._mixed):
             yield (
                 f"{base} follows other layers in some forward passes than in others: its sites are "
@@ -357,6 +420,8 @@ class Watch:
             self.watched += 1
             self.calls.clear()
             self._uses.clear()
+            self.given = Given(args, kwargs, self.batch_axis)
+            self.kept = self._observer.kept = self.padding.of(args, kwargs)
             self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
@@ -367,7 +432,7 @@ class Watch:
             with self._observer:
                 return inner(*args, **kwargs)
         finally:
-            self._inside = False
+            self._inside, self.kept = False, None
             self._observer.end()
             self._gate.let_by(self.every - 1)
 
@@ -486,7 +551,8 @@ class Watch:
         site = self.sites[name]
         if site is not None:
             again = self.calls[observed.base] > 1 and name == observed.base
-            site.look(observed, self.step, again=again)
+            unrolled = self.calls[observed.base] > 1
+            site.look(observed, self.step, self.given, self.kept, again=again, unrolled=unrolled)
 
     def _new(self, name: str, observed: Observation) -> Site | None:
         if _matches(name, self.ignore):
