@@ -16,9 +16,10 @@ from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
 from mlpinit.models import ranks
+from mlpinit.models.padding import checked
 from mlpinit.models.report import Report
 from mlpinit.models.tracing import evaluating
-from mlpinit.models.watch import Activations, Watch
+from mlpinit.models.watch import Activations, Mask, Watch
 from mlpinit.progress import bar as progress_bar
 
 __all__ = ["audit"]
@@ -37,6 +38,7 @@ def audit(
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
+    mask: Mask = None,
     all_ranks: bool = False,
     group: Any = None,
 ) -> Report:
@@ -47,6 +49,7 @@ def audit(
       is. A single tensor is a data set of its own
     - `call(model, batch)`: how to run the model on a batch where that is not so
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
+    - `mask`: as for `watch`, but that `mask(batch)` is given the batch as the loader gives it
     - `all_ranks`, `group`: where each rank of a distributed run is given its share of the data, as
       a `DistributedSampler` deals it, merge what all saw. Every rank has to call, as for
       `Watch.report`, and an error on one rank is then raised on all. To give each rank as much,
@@ -60,8 +63,9 @@ def audit(
     is hard-dead if its slope is exactly 0 on every row. For data like it, n rows without a live
     one bound the live rate at about 3/n. Mean |h| is counted too, and so Sokar's dormancy score.
 
-    Raises `ValueError` for an empty data set, `TypeError` for a tuple of inputs and targets and for
-    batches that the model's forward does not take, and whatever `watch` raises.
+    Raises `ValueError` for an empty data set and for a mask of another shape than the batch's,
+    `TypeError` for a tuple of inputs and targets, for batches that the model's forward does not
+    take and for a mask that is no bool tensor, and whatever `watch` raises.
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> with torch.no_grad():
@@ -79,6 +83,7 @@ def audit(
         together=together,
         axes=axes,
         batch_axis=batch_axis,
+        mask=mask,
         sizes=True,
         data_set=True,
     )
@@ -107,7 +112,7 @@ def _run(
     progress: bool | None,
 ) -> None:
     """Run the watched model on all of the data."""
-    model = watch.model
+    model, padding = watch.model, watch.padding
     if isinstance(loader, tuple) and _unlike(loader):
         raise TypeError(
             "loader is a tuple of tensors that are unlike: inputs and targets? wanted batches, as "
@@ -125,7 +130,11 @@ def _run(
     bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
-            run(model, _moved(batch, device))
+            batch = _moved(batch, device)  # noqa: PLW2901
+            if callable(padding.mask):
+                mask = padding.mask(batch)
+                padding.told = checked(mask, *_inputs(run, batch), padding.batch_axis)
+            run(model, batch)
 
 
 def _empty(watch: Watch) -> ValueError | None:
@@ -157,7 +166,7 @@ class _Call:
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """The model's answer, or a `TypeError` that says what came and what to write."""
-        args, named = self._arguments(batch)
+        args, named = self.arguments(batch)
         if self.signature is not None:
             try:
                 self.signature.bind(*args, **named)
@@ -170,7 +179,8 @@ class _Call:
                 raise
             raise self._error(batch, str(error).partition("\n")[0]) from error
 
-    def _arguments(self, batch: Any) -> tuple[tuple, dict[str, Any]]:
+    def arguments(self, batch: Any) -> tuple[tuple, dict[str, Any]]:
+        """What the forward is given, in order and by name."""
         if isinstance(batch, list | tuple) and not isinstance(batch, PackedSequence):
             if not batch:
                 raise self._error(batch, "there is nothing in it")
@@ -194,6 +204,13 @@ class _Call:
             f"not take it ({why}). Of a tuple or a list the first item goes in, and a dict by "
             "name; tell how else: audit(model, loader, call=lambda model, batch: model(*batch))"
         )
+
+
+def _inputs(run: Callable, batch: Any) -> tuple[tuple, dict[str, Any]]:
+    """What the forward will be given, as far as that is known."""
+    if isinstance(run, _Call):
+        return run.arguments(batch)
+    return (tuple(batch) if isinstance(batch, list | tuple) else (batch,)), {}
 
 
 def _described(value: Any) -> str:

@@ -218,6 +218,39 @@ def test_a_box_that_scrolls_is_a_stop_before_the_theme_makes_it_one(
     assert page.evaluate(f"{unstopped}; dispatchEvent(new Event('resize')); inPage.hasTabStops()")
 
 
+SIGNS = """(box) => [
+  box.classList.contains("more-before"),
+  box.classList.contains("more-after"),
+  box.getAttribute("aria-description"),
+]"""
+TO_AN_END = """(box, end) => new Promise((done) => {
+  box.addEventListener("scroll", () => requestAnimationFrame(() => done()), { once: true });
+  box.scrollLeft = end * (box.scrollWidth - box.clientWidth);
+})"""
+
+
+def test_a_box_that_scrolls_says_so_and_fades_where_it_goes_on(
+    page: Page, pages: dict[Path, BeautifulSoup]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": browser.HEIGHT})
+    page.goto(with_element(pages, "main div.highlight > pre").as_uri())
+    browser.settle(page)
+    page.wait_for_selector("main .more-after")
+    box = page.locator("main .more-after").first.element_handle()
+    said = "This box scrolls sideways."
+    assert box.evaluate(SIGNS) == [False, True, said]
+    faded = "(box) => getComputedStyle(box).maskImage !== 'none'"
+    assert box.evaluate(faded)
+    box.evaluate(TO_AN_END, 0.5)
+    assert box.evaluate(SIGNS) == [True, True, said]
+    box.evaluate(TO_AN_END, 1)
+    assert box.evaluate(SIGNS) == [True, False, said]
+    page.set_viewport_size({"width": 1280, "height": browser.HEIGHT})
+    page.wait_for_function("(box) => !box.hasAttribute('aria-description')", arg=box)
+    assert box.evaluate(SIGNS) == [False, False, None]
+    assert not box.evaluate(faded)
+
+
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 @pytest.mark.parametrize("box", ["div.cell > details", ".admonition.dropdown"])
 def test_what_is_folded_opens_and_closes(

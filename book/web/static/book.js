@@ -15,8 +15,21 @@
         box.removeAttribute("role");
         delete box.dataset.scrolls;
       }
+      sign(box, scrolls);
     }
   };
+
+  // Such a box fades where it goes on, and says to who cannot see it that it scrolls.
+  const told = "This box scrolls sideways.";
+  const sign = (box, scrolls) => {
+    const rest = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    box.classList.toggle("more-before", scrolls && box.scrollLeft > 1);
+    box.classList.toggle("more-after", scrolls && rest > 1);
+    if (scrolls && !box.hasAttribute("aria-description")) box.setAttribute("aria-description", told);
+    else if (!scrolls && box.getAttribute("aria-description") === told) box.removeAttribute("aria-description");
+  };
+  const scrolled = (event) => event.target.matches?.(BOXES) && sign(event.target, true);
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("load", reachable);
   addEventListener("resize", reachable);
   document.addEventListener("toggle", reachable, true);
