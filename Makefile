@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-labs bench-playground records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-labs bench-playground records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -134,6 +134,14 @@ bench-pages: book  ## measure the pages in Chromium: weight of a first view, tim
 
 bench-watch: $(PACKAGE)  ## measure watching a model, beside other tools where they are installed
 	@"$(PY)" benchmarks/watch.py
+
+PEERS := _build/peers-venv
+PEERS_PY := $(call python_of,$(PEERS))
+bench-peers:  ## install other tools that look for dead units, compare them, record the table in benchmarks/peers.md
+	@rm -rf "$(PEERS)" && $(PYTHON) -m venv "$(PEERS)"
+	@"$(PEERS_PY)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
+	@"$(PEERS_PY)" -m pip install -qq --requirement benchmarks/peers.txt --editable .
+	@OMP_NUM_THREADS=1 "$(PEERS_PY)" benchmarks/watch.py --record benchmarks/peers.md
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/labs.py

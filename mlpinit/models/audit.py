@@ -14,9 +14,10 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from mlpinit.models.padding import checked
 from mlpinit.models.report import Report
 from mlpinit.models.tracing import evaluating
-from mlpinit.models.watch import Activations, Watch
+from mlpinit.models.watch import Activations, Mask, Watch
 from mlpinit.progress import bar as progress_bar
 
 __all__ = ["audit"]
@@ -35,6 +36,7 @@ def audit(
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
+    mask: Mask = None,
 ) -> Report:
     """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
 
@@ -43,6 +45,7 @@ def audit(
       is. A single tensor is a data set of its own
     - `call(model, batch)`: how to run the model on a batch where that is not so
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
+    - `mask`: as for `watch`, but that `mask(batch)` is given the batch as the loader gives it
     - the others: as for `watch`
 
     Batches are moved to the device of the model's first parameter. Every module is back in its
@@ -50,8 +53,9 @@ def audit(
     is hard-dead if its slope is exactly 0 on every row. For data like it, n rows without a live
     one bound the live rate at about 3/n. Mean |h| is counted too, and so Sokar's dormancy score.
 
-    Raises `ValueError` for an empty data set, `TypeError` for a tuple of inputs and targets and for
-    batches that the model's forward does not take, and whatever `watch` raises.
+    Raises `ValueError` for an empty data set and for a mask of another shape than the batch's,
+    `TypeError` for a tuple of inputs and targets, for batches that the model's forward does not
+    take and for a mask that is no bool tensor, and whatever `watch` raises.
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> with torch.no_grad():
@@ -69,6 +73,7 @@ def audit(
         together=together,
         axes=axes,
         batch_axis=batch_axis,
+        mask=mask,
         sizes=True,
         data_set=True,
     )
@@ -89,7 +94,10 @@ def audit(
     bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
-            run(model, _moved(batch, device))
+            batch = _moved(batch, device)  # noqa: PLW2901
+            if callable(mask):
+                watch.padding.told = checked(mask(batch), *_inputs(run, batch), batch_axis)
+            run(model, batch)
     if not watch.passes:
         raise ValueError("the data set is empty: no batch came, and so nothing was run")
     seen = [site for site in watch.sites.values() if site is not None and not site.meta]
@@ -117,7 +125,7 @@ class _Call:
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """The model's answer, or a `TypeError` that says what came and what to write."""
-        args, named = self._arguments(batch)
+        args, named = self.arguments(batch)
         if self.signature is not None:
             try:
                 self.signature.bind(*args, **named)
@@ -130,7 +138,8 @@ class _Call:
                 raise
             raise self._error(batch, str(error).partition("\n")[0]) from error
 
-    def _arguments(self, batch: Any) -> tuple[tuple, dict[str, Any]]:
+    def arguments(self, batch: Any) -> tuple[tuple, dict[str, Any]]:
+        """What the forward is given, in order and by name."""
         if isinstance(batch, list | tuple) and not isinstance(batch, PackedSequence):
             if not batch:
                 raise self._error(batch, "there is nothing in it")
@@ -154,6 +163,13 @@ class _Call:
             f"not take it ({why}). Of a tuple or a list the first item goes in, and a dict by "
             "name; tell how else: audit(model, loader, call=lambda model, batch: model(*batch))"
         )
+
+
+def _inputs(run: Callable, batch: Any) -> tuple[tuple, dict[str, Any]]:
+    """What the forward will be given, as far as that is known."""
+    if isinstance(run, _Call):
+        return run.arguments(batch)
+    return (tuple(batch) if isinstance(batch, list | tuple) else (batch,)), {}
 
 
 def _described(value: Any) -> str:

@@ -27,6 +27,7 @@ from mlpinit.models.composites import (
     rearranging_functions,
 )
 from mlpinit.models.names import clamp_bounds, is_clamp
+from mlpinit.models.padding import Kept
 from mlpinit.models.slopes import (
     Kind,
     Slope,
@@ -200,13 +201,14 @@ class Observer(TorchFunctionMode):
         self.layout, self.shut = Layout(), False
         self.formulas = Formulas(names.model)
         self.feed: object = None
+        self.kept: Kept | None = None  # the rows that count in this pass, where not all do
         self.labels: dict[str, str] = {}  # site -> its function's name
         self.counted_as_one: Callable[[str], bool] = lambda name: False
         self.looks: dict[Callable, Callable] = {}
         for function in arithmetic_functions():
             self.looks[function] = self._arithmetic
         for function in rearranging_functions():
-            self.looks[function] = partial(self._then, self.formulas.rearranged)
+            self.looks[function] = partial(self._then, self._reshaped)
         for function in constant_functions():
             self.looks[function] = partial(self._then, self._constant)
         for function, channel in deciding_functions():
@@ -259,7 +261,7 @@ class Observer(TorchFunctionMode):
                 for name in {part, *(f.parts[-1] for f in formulas)}:
                     self.missed(name, why)
         self.formulas.end()
-        self.feed = None
+        self.feed = self.kept = None
 
     def _then(self, after: Callable, func: Callable, args: tuple, kwargs: dict) -> Any:
         """Call it, and tell `after` what came of it, unless that is made of weights alone."""
@@ -288,6 +290,11 @@ class Observer(TorchFunctionMode):
 
     def _moved(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         self.layout.follow(func, args, kwargs, out)
+        self.formulas.rearranged(func, args, kwargs, out)
+
+    def _reshaped(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+        if self.kept is not None and args and isinstance(out, Tensor):
+            self.kept.flatten(args[0], out)
         self.formulas.rearranged(func, args, kwargs, out)
 
     def _constant(self, _func: Callable, _args: tuple, _kwargs: dict, out: Any) -> None:

@@ -99,30 +99,52 @@ class Forward(functools.partial):
         forward.own = "forward" in module.__dict__  # an attribute that somebody else had set
         functools.update_wrapper(forward, inner, updated=())
         module.__dict__["forward"] = forward
-        module.__dict__.setdefault("__getstate__", Unwatched(_state, module))
+        state = module.__dict__.setdefault("__getstate__", Unwatched(_state, module))
+        if isinstance(state, Unwatched):
+            state.watches += 1
         return forward
+
+    def __reduce__(self) -> tuple:
+        """Of whoever keeps it, a copy has what it stands before."""
+        return _same, (self.inner,)
 
     @property
     def inner(self) -> Callable:
         """What runs in the end."""
-        return self.args[0]
+        return self.args[-1]  # after what a handle that is a `partial` was given
 
     def take_away(self) -> None:
-        """Leave the module as it was, whichever order two watches of it end in."""
+        """Leave the module as it was, whichever order two watches of it end in.
+
+        Where somebody has wrapped it meanwhile, their wrapper stays, and calls what it would have
+        wrapped without the watch.
+        """
         attributes = self.module.__dict__
         outer = attributes.get("forward")
         if outer is self:
             _leave(attributes, self)
-            watched = isinstance(attributes.get("forward"), Forward)
-            if not watched and isinstance(attributes.get("__getstate__"), Unwatched):
-                del attributes["__getstate__"]
-            return
-        while isinstance(outer, Forward):
-            if outer.inner is self:
-                outer.__setstate__((outer.func, (self.inner,), {}, outer.__dict__))
+        else:
+            while isinstance(outer, Forward) and outer.inner is not self:
+                outer = outer.inner
+            if isinstance(outer, Forward):
+                before = outer.args[:-1]
+                outer.__setstate__((outer.func, (*before, self.inner), {}, outer.__dict__))
                 outer.own = self.own
-                return
-            outer = outer.inner
+        self.__setstate__((_through, (self.inner,), {}, self.__dict__))
+        state = attributes.get("__getstate__")
+        if isinstance(state, Unwatched):
+            state.watches -= 1
+            if not state.watches:
+                del attributes["__getstate__"]
+
+
+def _same(inner: Callable) -> Callable:
+    return inner
+
+
+def _through(inner: Callable, *args: Any, **kwargs: Any) -> Any:
+    """What stands for a forward that is no longer watched."""
+    return inner(*args, **kwargs)
 
 
 def _leave(attributes: dict[str, Any], forward: Forward) -> None:
@@ -134,7 +156,9 @@ def _leave(attributes: dict[str, Any], forward: Forward) -> None:
 
 
 class Unwatched(functools.partial):
-    """The `__getstate__` of a module that is watched."""
+    """The `__getstate__` of a module that is watched, by so many `watches`."""
+
+    watches = 0
 
 
 def _state(module: nn.Module) -> Any:

@@ -18,6 +18,7 @@ from torch._C import _len_torch_dispatch_stack
 
 from mlpinit.models.names import ACTIVATION_MODULES
 from mlpinit.models.observer import Observation, Observer
+from mlpinit.models.padding import Given, Kept
 from mlpinit.models.patching import Forward
 from mlpinit.models.site import Site
 
@@ -31,6 +32,8 @@ class Watcher(Protocol):
     """The part of a `Watch` that is needed here."""
 
     step: int
+    given: Given
+    kept: Kept | None
     calls: dict[str, int]
     sites: dict[str, Site | None]
 
@@ -119,11 +122,11 @@ class Shortcut:
                 return look(input)
             h = inner(input)
             with torch._C.DisableTorchFunction():
-                if base in calls or _len_torch_dispatch_stack():
+                if base in calls or watch.kept is not None or _len_torch_dispatch_stack():
                     watch.see(Observation(base, name, input, h, inner))
                     return h
                 try:
-                    if site.quick(input, h, watch.step):
+                    if site.quick(input, h, watch.step, watch.given):
                         calls[base] = 1
                         return h
                 except Exception as error:

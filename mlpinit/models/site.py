@@ -9,6 +9,7 @@ from mlpinit.models.accumulation import Ring
 from mlpinit.models.chunking import Scratch
 from mlpinit.models.lifetimes import Windows
 from mlpinit.models.observer import Observation
+from mlpinit.models.padding import Given, Kept
 from mlpinit.models.report import SiteReport
 from mlpinit.models.verdicts import verdicts
 
@@ -35,6 +36,8 @@ class Site:
     - `axis`: that of the units, from the front, as the first forward pass showed it
     - `batch_axis`: that of the examples, where the units are the last of three axes or more
     - `counted`: examples that the present forward pass has shown here
+    - `swapped`: whether time comes before the batch, None where that was not seen
+    - `unmasked`: applications whose padding could not be told
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Site:
         h = observed.h
         self.name, self.note, self.skipped = name, observed.note, 0
         self.batch_axis, self.counted = batch_axis, 0
+        self.swapped: bool | None = None
+        self.unmasked = 0
         self.from_end = h.ndim - axis
         self.planes = self.from_end > 1
         self.meta = h.device.type == "meta"
@@ -108,11 +113,22 @@ class Site:
         self.probes = now
         return True
 
-    def look(self, observed: Observation, step: int, *, again: bool = False) -> None:
+    def look(
+        self,
+        observed: Observation,
+        step: int,
+        given: Given,
+        kept: Kept | None = None,
+        *,
+        again: bool = False,
+        unrolled: bool = False,
+    ) -> None:
         """Count one application. Activations of another width than the first are passed over.
 
+        `given`: the examples of the forward pass; `kept`: which of their rows count, None for all.
         `again`: it is a further one of the same forward pass. Its rows are more of the same
         examples, as those of a recurrent cell's next time step are.
+        `unrolled`: the same function was applied before in this pass, maybe at another time step.
         """
         h = observed.h
         if self.meta or not h.numel():
@@ -120,7 +136,13 @@ class Site:
         if h.ndim and (h.ndim < self.from_end or h.size(-self.from_end) != self.ring.units):
             self.skipped += 1
             return
-        examples = self._examples(h) if observed.examples is None else observed.examples
+        keep = None if kept is None else self._kept(h, kept, unrolled)
+        examples = self._examples(observed, given)
+        if keep is not None:
+            rows = int(keep.sum())
+            if not rows:
+                return
+            examples = min(examples, kept.examples, rows)
         counted = self.counted if again else 0
         self.counted = max(examples, counted)
         ring = self.ring
@@ -128,34 +150,57 @@ class Site:
             self.takes(observed)
         slopes = None
         if observed.shaped and observed.z is not None and self.kind.slope is not None:
-            slopes = self._flat(self.kind.slope(observed.z.detach(), h.detach(), observed.f, None))
-        h = self._flat(h.detach())
-        z = h if observed.z is None else self._flat(observed.z.detach())
+            slopes = self.kind.slope(observed.z.detach(), h.detach(), observed.f, None)
+            slopes = self._flat(slopes, keep)
+        h = self._flat(h.detach(), keep)
+        z = h if observed.z is None else self._flat(observed.z.detach(), keep)
         windows = self.windows
         more = self.counted - counted
         ring.add(z, h, observed.f, slopes, examples=more, step=step, flush=windows.flush)
         windows.advance()
 
-    def _examples(self, h: Tensor) -> int:
+    def _examples(self, observed: Observation, given: Given) -> int:
+        h = observed.h
+        if observed.examples is not None:
+            return given.of_sequences(observed.examples)
         if h.ndim <= self.from_end:
             return 1
-        return h.size(self.batch_axis if h.ndim > 2 and self.from_end == 1 else 0)
+        own = h.size(self.batch_axis if h.ndim > 2 and self.from_end == 1 else 0)
+        return given.of(own, h.numel() // self.ring.units, h.shape[: -self.from_end])
 
-    def quick(self, z: Tensor, h: Tensor, step: int) -> bool:
+    def _kept(self, h: Tensor, kept: Kept, unrolled: bool) -> Tensor | None:
+        """Which rows count, of h's shape without the units; None where that cannot be told."""
+        sizes = (*h.shape[: h.ndim - self.from_end], *h.shape[h.ndim - self.from_end + 1 :])
+        if kept.mask.ndim == 2 and len(sizes) > 1 and sizes[0] != sizes[1]:
+            self.swapped = sizes[:2] != kept.mask.shape
+        one_each = kept.mask.ndim == 2 and len(sizes) == 1 and sizes[0] not in kept.flattened
+        rows = None
+        if not (one_each and unrolled):  # which time step it is, nothing tells
+            rows = kept.rows(sizes, swapped=self.swapped)
+        if rows is None:
+            self.unmasked += 1
+            return None
+        return None if bool(rows.all()) else rows.to(h.device)
+
+    def quick(self, z: Tensor, h: Tensor, step: int, given: Given) -> bool:
         """`look` for rows that need no looking at: those that can wait with the last ones."""
         ring = self.ring
         waiting = ring.waiting
         if not waiting.fits(z, h):
             return False
-        self.counted = waiting.shape[0]
+        rows, examples = waiting.shape[0], given.examples
+        self.counted = rows if examples is None or rows < examples else examples
         waiting.put(ring, z, h, self.counted, step)
         self.windows.advance()
         return True
 
-    def _flat(self, t: Tensor) -> Tensor:
-        """(rows, units), or (N, units, positions)."""
+    def _flat(self, t: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(rows, units), or (N, units, positions); of the rows that `keep` says."""
         if t.device != self.ring.device:
             t = t.to(self.ring.device)
+        if keep is not None:
+            rows = t.movedim(-self.from_end, -1)[keep]
+            return rows.T.unsqueeze(0) if self.planes else rows
         if not self.planes:
             return t if t.ndim == 2 else t.reshape(-1, self.ring.units)
         if t.ndim == self.from_end:
@@ -177,6 +222,11 @@ class Site:
         notes = [self.note] if self.note else []
         if self.skipped:
             notes.append(f"{self.skipped:,} applications had another width than {ring.units}")
+        if self.unmasked:
+            notes.append(
+                "its rows are not laid out as those of the mask: in "
+                f"{self.unmasked:,} applications all of them were counted"
+            )
         if self.settings:
             notes.append(
                 f"its function changed {self.settings:,} times; each row was judged by that of its "

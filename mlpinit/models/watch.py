@@ -17,12 +17,13 @@ from threading import get_ident
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
 from mlpinit.models.chunking import Scratch
 from mlpinit.models.observer import Names, Observation, Observer
+from mlpinit.models.padding import Given, Padding
 from mlpinit.models.patching import Forward, Gate, blind, check_model, check_replica
 from mlpinit.models.report import Report
 from mlpinit.models.shortcut import Shortcut, plain
@@ -39,6 +40,8 @@ WINDOW = 3000
 
 MANY_CALLS = 4  # applications in one forward pass that the report remarks on
 
+Mask = Callable[[Any], Tensor] | bool | None
+
 Activations = Mapping[type[nn.Module] | Callable, Slope | None]
 
 
@@ -54,6 +57,7 @@ def watch(
     together: Iterable[str] = (),
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
+    mask: Mask = None,
 ) -> Watch:
     """Watch the units of `model` in a `with` block.
 
@@ -76,12 +80,18 @@ def watch(
     - `axes`: {pattern: axis of the units} where it is neither the last, nor a convolution's channel
     - `batch_axis`: the axis of the examples in (..., units) of three axes or more; 1 for a
       transformer that is handed (tokens, batch, units), as torch's own is by default
+    - `mask`: which rows count, where some are padding: mask(batch) gives a bool tensor (batch,) or
+      (batch, time), True where a row counts, whatever follows these axes; `batch` is the one
+      argument of model(x), or a dict of all by name. Without it, a model that is called with an
+      `attention_mask` (batch, time) of 0 and 1 is counted where that is 1; False counts every row
 
     A verdict speaks of the latest `window` to twice as many examples. The parameters moved while
     they went by, so the bound on the live rate is for its mean over those steps. Examples are
-    counted along the batch axis, once a forward pass, and rows in all: the positions of one image
-    and the time steps of one sequence are no independent draws, and a bound on their live rate
-    rests on the examples.
+    those of the batch that the model is called with, along its batch axis, and rows are counted in
+    all: the positions of one image and the tokens of one sequence, in whatever shape the model
+    lays them out, are no independent draws, and a bound on their live rate rests on the examples.
+    Padding is left out of both, but where a site's rows are not laid out as (batch, time), or as
+    what these were flattened to: there all rows are counted, and the report says so.
 
     What is watched: every torch function and method that is an activation, in any module's
     forward, in place or not, and `clamp(min=0)`; plain RNNs and RNN cells by h (of several layers
@@ -127,6 +137,7 @@ def watch(
         together=tuple(together),
         axes=axes or {},
         batch_axis=batch_axis,
+        mask=mask,
     )
 
 
@@ -150,6 +161,7 @@ class Watch:
         together: Iterable[str] = (),
         axes: Mapping[str, int] | None = None,
         batch_axis: int = 0,
+        mask: Mask = None,
         sizes: bool = False,
         data_set: bool = False,
     ) -> None:
@@ -171,6 +183,8 @@ class Watch:
         self.ignore, self.together, self.axes = tuple(ignore), tuple(together), dict(axes or {})
         self.batch_axis = batch_axis
         self.phase, self.sizes, self.data_set = phase, sizes, data_set
+        self.padding = Padding(mask, model, batch_axis)
+        self.given, self.kept = Given((), {}, batch_axis), None  # of the present forward pass
         self._but = {"train": False, "eval": True, "any": None}[phase]  # model.training, if this
         self._gate = Gate()
         self.watched = self.passed_over = self.step = 0
@@ -316,6 +330,7 @@ class Watch:
             )
         for why, passes in self._blind.items():
             yield f"{passes:,} forward passes could not be looked at: {why}"
+        yield from self.padding.notes()
         for base in sorted(self._mixed):
             yield (
                 f"{base} follows other layers in some forward passes than in others: its sites are "
@@ -357,6 +372,8 @@ class Watch:
             self.watched += 1
             self.calls.clear()
             self._uses.clear()
+            self.given = Given(args, kwargs, self.batch_axis)
+            self.kept = self._observer.kept = self.padding.of(args, kwargs)
             self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
@@ -367,7 +384,7 @@ class Watch:
             with self._observer:
                 return inner(*args, **kwargs)
         finally:
-            self._inside = False
+            self._inside, self.kept = False, None
             self._observer.end()
             self._gate.let_by(self.every - 1)
 
@@ -486,7 +503,8 @@ class Watch:
         site = self.sites[name]
         if site is not None:
             again = self.calls[observed.base] > 1 and name == observed.base
-            site.look(observed, self.step, again=again)
+            unrolled = self.calls[observed.base] > 1
+            site.look(observed, self.step, self.given, self.kept, again=again, unrolled=unrolled)
 
     def _new(self, name: str, observed: Observation) -> Site | None:
         if _matches(name, self.ignore):

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from book_build import onepage
 from bs4 import BeautifulSoup, Tag
 from joblib import Parallel, delayed
 from playwright.sync_api import Browser
@@ -305,6 +307,21 @@ def test_a_link_to_what_is_left_out_stops_the_print(project: Project) -> None:
     assert result.returncode != 0
     assert "book-chapter--gone" in result.stdout
     assert not list((project.root / "_build").glob("pdf/*.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("address", "in_print"),
+    [
+        ("#lab-1:scale=0.2", "#book-chapter"),  # a lab's setting: paper has none to set
+        ("chapter.html#playground:bias=20", "#book-chapter"),
+        ("chapter.html#where", "#book-chapter--where"),
+    ],
+)
+def test_a_link_to_a_setting_leads_to_the_page(address: str, in_print: str) -> None:
+    link = BeautifulSoup(f'<a href="{address}">try it</a>', "html.parser").a
+    book = SimpleNamespace(documents=["book/chapter"])
+    onepage.into_the_book(link, "book/chapter", book)
+    assert link["href"] == in_print
 
 
 @pytest.mark.browser

@@ -22,6 +22,15 @@ def data(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+class Swish(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.beta = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.beta * x)
+
+
 class Functional(nn.Module):
     """One of each way to call an activation, in modules of its own."""
 
@@ -451,15 +460,6 @@ def test_a_shared_module_of_a_sequential_is_a_site_for_each_call():
 # Activations of one's own
 
 
-class Swish(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.beta = nn.Parameter(torch.tensor(1.5))
-
-    def forward(self, x):
-        return x * torch.sigmoid(self.beta * x)
-
-
 def test_an_activation_module_of_one_s_own():
     model = nn.Sequential(nn.Linear(3, 5), Swish(), nn.Linear(5, 2))
     x = data(400, 3)
@@ -716,6 +716,56 @@ def test_a_forward_that_somebody_else_had_set_stays():
     assert model.forward is mine
     assert vars(model).keys() == vars(twin).keys()
     assert units(w.report()) == {"1": 4}
+
+
+def wrapped(module):
+    """As libraries do that add hooks to a model: the forward as it is, within another."""
+    inner = module.forward
+
+    def forward(*args, **kwargs):
+        return inner(*args, **kwargs) + 1
+
+    module.forward = forward
+    return inner
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_what_wraps_the_forward_meanwhile_ends_the_watch_with_the_block(named, kept):
+    model, x = nn.Sequential(nn.Linear(3, 4), Swish() if named else nn.Tanh()), data(5, 3)
+    part, want = (model[1] if named else model), model(x)
+    with watch(model, activations={Swish: None}) as w:
+        before = wrapped(part)
+        assert torch.equal(model(x), want + 1)
+    passes, rows = w.passes, w.report()["1"].whole.n
+    assert (passes, rows) == (1, 5)
+    assert torch.equal(model(x), want + 1)
+    if not kept:  # it takes its wrapper away, and puts back what it found
+        part.forward = before
+        assert torch.equal(model(x), want)
+    with watch(model, activations={Swish: None}) as other:
+        model(x)
+    assert (w.passes, w.report()["1"].whole.n, other.passes) == (passes, rows, 1)
+    assert not hasattr(vars(part).get("__getstate__"), "watches")
+    if not kept:
+        twin = pickle.loads(pickle.dumps(model))
+        assert torch.equal(twin(x), want)
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_a_wrapper_between_two_watches(first_out):
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), data(5, 3)
+    watches = [watch(model), watch(model)]
+    watches[0].__enter__()
+    wrapped(model)
+    watches[1].__enter__()
+    model(x)
+    watches[first_out].__exit__(None, None, None)
+    model(x)
+    watches[1 - first_out].__exit__(None, None, None)
+    model(x)
+    assert [w.passes for w in watches] == ([1, 2] if first_out == 0 else [2, 1])
+    assert "__getstate__" not in vars(model)
 
 
 def test_a_state_of_the_model_s_own_is_asked_for():
