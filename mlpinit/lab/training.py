@@ -60,7 +60,9 @@ figure, p {{ margin: 0.4rem 0; }}
 {style()}</style>
 <script>
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => {{ document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; }};
+const follow = () => {{
+  document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
+}};
 dark.addEventListener("change", follow);
 follow();
 </script>
