@@ -31,6 +31,8 @@ from mlpinit.models.composites import (
     Formulas,
     arithmetic_functions,
     constant_functions,
+    folding_functions,
+    put_where_,
     rearranging_functions,
 )
 from mlpinit.models.names import clamp_bounds, is_clamp
@@ -52,6 +54,7 @@ __all__ = ["Names", "Observation", "Observer"]
 
 _OURS = object()
 _CALL = nn.Module._call_impl.__code__
+_NO_LONGER = "what it is applied to is no longer there"
 _WEIGHTS = "applied to parameters, not to activations: weights are no units, and it is not judged"
 
 
@@ -217,28 +220,8 @@ class Observer(TorchFunctionMode):
         self.labels: dict[str, str] = {}  # site -> its function's name
         self.counted_as_one: Callable[[str], bool] = lambda name: False
         self.looks: dict[Callable, Callable] = {}
-        for function in arithmetic_functions():
-            self.looks[function] = self._arithmetic
-        for function in rearranging_functions():
-            self.looks[function] = partial(self._then, self._reshaped)
-        for function in constant_functions():
-            self.looks[function] = partial(self._then, self._constant)
-        for function, channel in deciding_functions():
-            maps = not function.__name__.startswith(("embedding", "layer_norm", "rms_norm"))
-            self.looks[function] = partial(self._then, partial(self._layer, channel, maps))
-        for function, name in clamp_functions().items():
-            self.looks[function] = partial(self._clamp, name)
-        for function in moving_functions():
-            self.looks[function] = partial(self._then, self._moved)
-        for function in (Tensor.__getitem__, Tensor.index_select, torch.index_select):
-            self.looks[function] = self._selected
-        for function, name in function_names().items():
-            self.looks[function] = partial(self._activation, name, _in_place(function))
-        for name in _RECURRENT:
-            self.looks[getattr(torch, name)] = partial(self._recurrent, name)
-        for function, slope in functions.items():
-            name = function.__name__.strip("_")
-            self.looks[function] = partial(self._activation, name, _in_place(function), slope=slope)
+        self._look_at_values()
+        self._look_at_activations()
 
     def __torch_function__(
         self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
@@ -255,6 +238,43 @@ class Observer(TorchFunctionMode):
                 self.layout.inherit(args, out)
             return out
         return look(func, args, kwargs or {})
+
+    def _look_at_values(self) -> None:
+        """What values are made of, and where they lie."""
+        for function in arithmetic_functions():
+            self.looks[function] = self._arithmetic
+        for function in rearranging_functions():
+            self.looks[function] = partial(self._then, self._reshaped)
+        for function in constant_functions():
+            self.looks[function] = partial(self._then, self._constant)
+        for function, channel in deciding_functions():
+            maps = not function.__name__.startswith(("embedding", "layer_norm", "rms_norm"))
+            self.looks[function] = partial(self._then, partial(self._layer, channel, maps))
+        for function in folding_functions():
+            self.looks[function] = self._folded
+        for function in (torch.max, torch.min, Tensor.max, Tensor.min):
+            self.looks[function] = self._extreme
+        self.looks[torch.stack] = partial(self._then, self._stacked)
+        for function in (torch.unbind, Tensor.unbind):
+            self.looks[function] = partial(self._then, self._unstacked)
+        self.looks[Tensor.__setitem__] = self._set
+        self.looks[torch.einsum] = self._multiplied
+        for function in moving_functions():
+            self.looks[function] = partial(self._then, self._moved)
+        for function in (Tensor.__getitem__, Tensor.index_select, torch.index_select):
+            self.looks[function] = self._selected
+
+    def _look_at_activations(self) -> None:
+        """Activation functions: those that the user named come last, for they go first."""
+        for function, name in clamp_functions().items():
+            self.looks[function] = partial(self._clamp, name)
+        for function, name in function_names().items():
+            self.looks[function] = partial(self._activation, name, _in_place(function))
+        for name in _RECURRENT:
+            self.looks[getattr(torch, name)] = partial(self._recurrent, name)
+        for function, slope in self.functions.items():
+            name = function.__name__.strip("_")
+            self.looks[function] = partial(self._activation, name, _in_place(function), slope=slope)
 
     def _of_weights(self, first: object) -> bool:
         if type(first) in (tuple, list) and first:
@@ -374,8 +394,7 @@ class Observer(TorchFunctionMode):
         """Some of the entries; of the weights of experts, those of the chosen ones."""
         out = func(*args, **kwargs)
         if not args or not self._of_weights(args[0]):
-            if self.layout.ways:
-                self.layout.inherit(args, out)
+            self._unstacked(func, args, kwargs, out)
             return out
         ids = kwargs.get("index", args[-1])
         chosen = isinstance(ids, Tensor) and ids.ndim == 1 and not ids.is_floating_point()
@@ -398,6 +417,18 @@ class Observer(TorchFunctionMode):
             self.layout.inherit(args, out)
         self.formulas.rearranged(func, args, kwargs, out)
 
+    def _handed(self, _func: Callable, args: tuple, _kwargs: dict, out: Any) -> None:
+        if self.layout.ways:
+            self.layout.inherit(args, out)
+
+    def _stacked(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+        self._handed(func, args, kwargs, out)
+        self.formulas.stacked(args, kwargs, out)
+
+    def _unstacked(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+        self._handed(func, args, kwargs, out)
+        self.formulas.unstacked(func, args, kwargs, out)
+
     def _constant(self, _func: Callable, _args: tuple, _kwargs: dict, out: Any) -> None:
         self.formulas.constant(out)
 
@@ -409,10 +440,49 @@ class Observer(TorchFunctionMode):
             self._formula(formula, z, out)
         return out
 
+    def _folded(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        if not self.formulas.stacks or not args:
+            return self._then(self._handed, func, args, kwargs)
+        out, formula, z = self.formulas.folded(func, args, kwargs)
+        self._handed(func, args, kwargs, out)
+        if formula is not None:
+            self._formula(formula, z, out)
+        return out
+
+    def _extreme(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        two = len(args) > 1 and isinstance(args[1], Tensor)
+        return self._arithmetic(func, args, kwargs) if two else self._folded(func, args, kwargs)
+
+    def _set(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """x[where] = value."""
+        where = args[1] if len(args) == 3 else None
+        if isinstance(where, Tensor) and where.dtype == torch.bool and where.shape == args[0].shape:
+            self._arithmetic(put_where_, args, {})
+            return None
+        return func(*args, **kwargs)
+
+    def _multiplied(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """An einsum: of entries alone, or of what activations are made of, or a layer."""
+        if not args or not isinstance(args[0], str):
+            return self._then(partial(self._layer, 1, True), func, args, kwargs)
+        values = args[1] if isinstance(args[1], tuple | list) else args[1:]
+        into, _, onto = args[0].replace(" ", "").partition("->")
+        if len(values) > 1 and {*into.split(",")} == {onto} and _once_each(onto):
+            return self._arithmetic(func, (args[0], *values), kwargs)
+        if site := self.formulas.mixed(values):
+            self.missed(site, "it is part of an einsum with what it is applied to")
+        return self._then(partial(self._layer, 1, True), func, args, kwargs)
+
     def _formula(self, formula: Formula, z: Tensor | None, h: Tensor) -> None:
         """Activations are parts of a formula that gave h: it is the activation, and not they."""
+        shown = formula
+        if (z is None or formula.shaped) and (found := formula.from_the_last()) is not None:
+            shown, z = found
+        if not formula.parts:
+            self._bend(formula, shown, z, h)
+            return
         *parts, name = formula.parts
-        why = formula.why or ("" if z is not None else "what it is applied to is no longer there")
+        why = formula.why or ("" if z is not None else _NO_LONGER)
         for part in parts:
             self.missed(part, "")
         if why:
@@ -421,7 +491,23 @@ class Observer(TorchFunctionMode):
         activation = f"{self.labels.get(name, 'activation')} formula"
         with torch._C.DisableTorchFunction():
             experts = self._whose(h)
-            self.see(Observation(name, activation, z, h, formula, name=name, experts=experts))
+            self.see(Observation(name, activation, z, h, shown, name=name, experts=experts))
+
+    def _bend(self, formula: Formula, shown: Formula, z: Tensor | None, h: Tensor) -> None:
+        """A formula without an activation function is one."""
+        if z is not None and (z.shape != h.shape or not z.is_floating_point()):
+            return
+        base = self.names.base("formula", sys._getframe(1))
+        if z is None:
+            self.missed(base, f"its slope cannot be told: {_NO_LONGER}")
+            return
+        experts = self._whose(h)
+        with torch._C.DisableTorchFunction():
+            seen = Observation(base, "formula", z, h, shown, feed=self.feed, experts=experts)
+            site = self.see(seen)
+        if site:
+            self.formulas.named(formula, site)
+            self.labels[site] = "written-out"
 
     def _clamp(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         bounds = clamp_bounds(args[1:], kwargs)
@@ -528,6 +614,11 @@ _PRODUCTS = frozenset(
     ("matmul", "rmatmul", "mm", "addmm", "bmm", "baddbmm", "einsum", "grouped_mm")
 )
 """Maps that may be several experts' in one call, and whose units may be the rows."""
+
+
+def _once_each(letters: str) -> bool:
+    letters = letters.replace("...", "")
+    return len(set(letters)) == len(letters)
 
 
 def _ids(args: tuple, kwargs: dict, out: Tensor) -> Tensor | None:
