@@ -534,7 +534,7 @@ def test_outputs_and_labels_lie_in_many_ways():
 
 
 def test_chance_of_two_and_of_squares_is_told_on_the_first_line():
-    X, Y = batch()
+    X, _ = batch()
     regression = look(mlp(out=1), (X, X[:, :1]), F.mse_loss)
     assert f"by chance {X[:, 0].var(correction=0).item():.4g}." in str(regression)
     assert "nats" not in str(regression)
