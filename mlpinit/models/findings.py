@@ -279,8 +279,8 @@ def _signal(m: Measurements) -> Iterator[Finding]:
         "signal grows" if grows else "signal shrinks",
         f"What differs between examples {'grows' if grows else 'shrinks'} by a factor of "
         f"{_two_digits(factor)} a layer.",
-        f"Over {len(chain)} layers like {chain[0].name}, the {size} of what they give goes from "
-        f"{first:.2g} to {last:.2g}, {_fold(total)} in all.",
+        f"Over {len(chain)} layers, {chain[0].name} to {chain[-1].name}, the {size} of what they "
+        f"give goes from {first:.2g} to {last:.2g}, {_fold(total)} in all.",
         f"Their weights have a gain (standard deviation times √fan_in) of {gain:.2f}; multiply "
         f"them by {_two_digits(1 / factor)}, to a gain of {gain / factor:.2f}{_known_gain(m)}. Or "
         "normalise between the layers, or add residual connections.",
