@@ -9,7 +9,8 @@ all run in a few gigabytes. Inputs are standard normal images or random tokens, 
 of the data a checkup asks no more. The optimiser is the customary one: SGD at 0.1 with momentum
 for networks with batch norm, at 0.01 without, AdamW at 5e-4 for transformers.
 
-Each is drawn from three seeds. Printed are the figures that the thresholds in
+Each is drawn from three seeds; `mlpinit/data/healthy_models.json` keeps what came of it, for the
+book's page on the checkup. Printed are the figures that the thresholds in
 `mlpinit.models.findings` rest on, and what was found, which should be nothing.
 """
 
@@ -20,6 +21,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,16 @@ def look(name: str, seed: int) -> mlpinit.models.checkup.Checkup:
     return mlpinit.checkup(model, batch, loss, optimizer=optimizer(model.parameters()))
 
 
+def _written(kept: dict[str, list[dict[str, Any]]]) -> str:
+    """A line for each draw, and the versions that drew it."""
+    versions = {name: version(name) for name in ("torch", "torchvision", "timm", "transformers")}
+    models = ",\n".join(
+        f"  {json.dumps(name)}: [\n" + ",\n".join(f"   {json.dumps(row)}" for row in rows) + "\n  ]"
+        for name, rows in kept.items()
+    )
+    return f'{{\n "versions": {json.dumps(versions)},\n "models": {{\n{models}\n }}\n}}\n'
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", type=Path, help="where to keep the figures")
@@ -187,7 +199,7 @@ def main() -> int:
         for row in kept[name]:
             print(f"{name:34} " + " ".join(f"{k} {v}" for k, v in row.items()), flush=True)
         if asked.json:
-            asked.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            asked.json.write_text(_written(kept), encoding="utf-8")
     sick = [name for name, rows in kept.items() if any(row["found"] for row in rows)]
     print(
         f"{len(kept)} models, {asked.seeds} draws of each; something found in {len(sick)}: {sick}"

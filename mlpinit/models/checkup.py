@@ -211,7 +211,7 @@ def _activations(model: nn.Module, run: Callable[[], object]) -> tuple[Report | 
     """What a watch sees of the batch, or why nothing; the next pass draws the same numbers."""
     with (
         random_numbers(model),
-        torch.no_grad(),
+        torch.enable_grad(),  # as in the other pass: a forward may want a gradient of its own
         watch(model, phase="any", window=sys.maxsize, enough=1) as w,
     ):
         run()

@@ -72,10 +72,10 @@ def summary(found: Checkup) -> Iterator[str]:
         shares = [s.recent.flat_share for s in found.sites.sites.values()]
         known = [share.mean().item() for share in shares if share is not None]
         if known:
-            yield (
-                f"Activations: {len(found.sites.sites)} sites, flat on {min(known):.0%} to "
-                f"{max(known):.0%} of the rows."
-            )
+            low, high = (f"{extreme(known):.0%}" for extreme in (min, max))
+            share = low if low == high else f"{low} to {high}"
+            places = "1 site" if len(known) == 1 else f"{len(known)} sites"
+            yield f"Activations of {places}: flat on {share} of the rows."
 
 
 def text(found: Checkup) -> str:
@@ -174,7 +174,7 @@ def figure(found: Checkup) -> Figure:
     panels = [_signal, _gradient]
     panels += [_update] if found.optimizer else []
     panels += [_flat] if found.sites is not None else []
-    fig = Figure(figsize=(3.2 * len(panels), 3.1), layout="constrained")
+    fig = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
     for ax, draw in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw(ax, found)
     return fig
@@ -182,19 +182,19 @@ def figure(found: Checkup) -> Figure:
 
 def _signal(ax: Axes, found: Checkup) -> None:
     _dots(ax, [x.signal for x in found.layers], plots.BLUE)
-    ax.set(title="Signal", ylabel="std over rows", xlabel="layer, input to output")
+    ax.set(title="Signal", ylabel="std over rows", xlabel="layer")
 
 
 def _gradient(ax: Axes, found: Checkup) -> None:
     _dots(ax, [x.gradient for x in found.layers], plots.VERMILION)
-    ax.set(title="Gradient", ylabel="norm", xlabel="layer, input to output")
+    ax.set(title="Gradient", ylabel="norm", xlabel="layer")
 
 
 def _update(ax: Axes, found: Checkup) -> None:
     ax.axhspan(SMALL_UPDATE, LARGE_UPDATE, color=plots.GREY, alpha=0.15, linewidth=0)
     ax.axhline(1e-3, color=plots.INK, linewidth=1, linestyle="--")
     _dots(ax, [x.update for x in found.layers], plots.GREEN)
-    ax.set(title="First step", ylabel="std(update) / std(weight)", xlabel="layer, input to output")
+    ax.set(title="First step", ylabel="update / weight (std)", xlabel="layer")
 
 
 def _dots(ax: Axes, values: Sequence[float | None], colour: str) -> None:
@@ -218,9 +218,9 @@ def _flat(ax: Axes, found: Checkup) -> None:
     stuck = [100 * (share == 1).double().mean().item() if share is not None else math.nan
              for share in shares]  # fmt: skip
     at = range(1, len(rows) + 1)
-    ax.plot(at, rows, "o", color=plots.ORANGE, markersize=4, label="of the activations")
-    ax.plot(at, stuck, "x", color=plots.INK, markersize=5, label="units, on every row")
-    ax.set(title="Flat", ylabel="%", xlabel="activation, in order", ylim=(-4, 104))
+    ax.plot(at, rows, "o", color=plots.ORANGE, markersize=4, label="activations")
+    ax.plot(at, stuck, "x", color=plots.INK, markersize=5, label="units, always")
+    ax.set(title="Flat", ylabel="%", xlabel="activation", ylim=(-4, 104))
     ax.set_xlim(0.5, len(rows) + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.legend(fontsize=8)

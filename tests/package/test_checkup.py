@@ -101,10 +101,10 @@ def by_token(output, targets):
     return F.cross_entropy(output.flatten(0, 1), targets.flatten())
 
 
-def zero_head():
+def zero_head(of=0):
     """Rows of zeros are equal, and so are the gradients of classes that the batch has not."""
     model = mlp()
-    nn.init.zeros_(model[-1].weight)
+    nn.init.zeros_(model[-1].weight[of:])
     return model
 
 
@@ -124,7 +124,8 @@ HEALTHY = {
         lambda: (batch()[0][:, None].expand(-1, 6, -1).contiguous(), batch(classes=20)[1]),
         F.cross_entropy,
     ),
-    "a head of zeros": (zero_head, lambda: batch(8, classes=3), F.cross_entropy),
+    "a head of zeros": (zero_head, batch, F.cross_entropy),
+    "classes that are new": (lambda: zero_head(3), lambda: batch(8, classes=3), F.cross_entropy),
 }  # fmt: skip
 
 
@@ -402,6 +403,25 @@ def test_a_gradient_is_that_before_a_relu_in_place():
     assert [x.gradient for x in a] == pytest.approx([x.gradient for x in b], rel=1e-5)
 
 
+def test_a_forward_may_take_a_gradient_of_its_own():
+    class Force(nn.Module):
+        """The negative gradient of an energy."""
+
+        def __init__(self):
+            super().__init__()
+            self.energy = mlp(2, nn.Tanh, 1.0, out=1)
+
+        def forward(self, x):
+            x = x.clone().requires_grad_()
+            return -torch.autograd.grad(self.energy(x).sum(), x, create_graph=True)[0]
+
+    X, _ = batch()
+    with torch.no_grad():  # whatever the mode around it
+        found = look(Force(), (X, torch.randn_like(X)), F.mse_loss)
+    assert found.chance.kind == "squared error"
+    assert len(found.sites.sites) == 2
+
+
 def test_a_layer_used_twice_is_two():
     class Twice(nn.Module):
         def __init__(self):
@@ -534,7 +554,7 @@ def test_outputs_and_labels_lie_in_many_ways():
 
 
 def test_chance_of_two_and_of_squares_is_told_on_the_first_line():
-    X, Y = batch()
+    X, _ = batch()
     regression = look(mlp(out=1), (X, X[:, :1]), F.mse_loss)
     assert f"by chance {X[:, 0].var(correction=0).item():.4g}." in str(regression)
     assert "nats" not in str(regression)
@@ -817,3 +837,37 @@ def test_the_package_s_own_name_is_lazy():
         _ = mlpinit.chekup
     code = "import mlpinit, sys; assert 'torch' not in sys.modules; mlpinit.checkup"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# The twenty of `benchmarks/models_healthy.py`
+
+
+def test_the_twenty_healthy_models_are_inside_the_thresholds():
+    from importlib import resources
+
+    path = resources.files("mlpinit") / "data" / "healthy_models.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["models"]
+    assert len(kept) == 20
+    for name, rows in kept.items():
+        assert len(rows) == 3, name
+        for row in rows:
+            assert row["found"] == [], name
+            assert row["excess"] < rules.CONFIDENT, name
+            assert max(row["signal"], row["rms"]) < rules.SIGNAL_FACTOR, name
+            assert row["gradient"] < rules.GRADIENT_FACTOR, name
+            assert row["flat"] < rules.SATURATED, name
+            assert rules.SMALL_UPDATE < 10 ** row["update"] < rules.LARGE_UPDATE, name
+
+
+@pytest.mark.parametrize("name", ["torchvision resnet18", "timm vit_tiny", "transformers BERT"])
+def test_models_of_other_people_s_are_healthy(name):
+    """Where their library is installed; the book does without."""
+    import runpy
+    from pathlib import Path
+
+    pytest.importorskip(name.split()[0])
+    here = Path(__file__).parents[2] / "benchmarks" / "models_healthy.py"
+    bench = runpy.run_path(str(here))
+    (full,) = (known for known in bench["MODELS"] if known.startswith(name))
+    found = bench["look"](full, 0)
+    assert found.healthy, str(found)
