@@ -88,7 +88,12 @@ class Formula:
     ) -> None:  # fmt: skip
         """`args` and `kwargs` hold `Formula`s where the call was given their values."""
         self.root, self.call, self.args, self.kwargs = root, call, args, kwargs or {}
-        self.ref: Callable[[], Tensor | None] = root.ref if call is None else _gone
+        self.parts, self.whole, self.signature, self.why = (), frozenset(), (), ""
+        self.shaped = self.bends = self.exps = False
+        if call is None:  # the root itself
+            self.ref: Callable[[], Tensor | None] = root.ref
+            return
+        self.ref = _gone
         given = [*args, *self.kwargs.values()]
         made_of = [a for a in given if type(a) is Formula]
         self.parts = tuple(dict.fromkeys(part for a in made_of for part in a.parts))
@@ -97,11 +102,11 @@ class Formula:
             isinstance(a, Tensor) and a.ndim > 0 for a in given
         )
         self.why = next((a.why for a in made_of if a.why), "")
-        name = plain_name(call) if call else ""
+        name = plain_name(call)
         self.bends = name in BENDS or any(a.bends for a in made_of)
         self.exps = name in _EXPS or any(a.exps for a in made_of)
         named = ((key, _sign(value)) for key, value in self.kwargs.items())
-        self.signature = (call, *map(_sign, args), *named) if call else ()
+        self.signature = (call, *map(_sign, args), *named)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Its value, where the root's is z."""
@@ -375,6 +380,11 @@ class Formulas:
             if not data:
                 self.spread(args, kwargs, out)
             elif in_place and isinstance(out, Tensor):
+                self.overwritten(out)
+            return out, None, None
+        if several and not any(r.kin or r.under for r in map(self._root, data)):
+            out = func(*args, **kwargs)  # values that have nothing to do with each other
+            if in_place and isinstance(out, Tensor):
                 self.overwritten(out)
             return out, None, None
         formulas = [f or Formula(self._root(a)) for f, a in zip(formulas, data, strict=True)]

@@ -367,7 +367,7 @@ class Watch:
         if self._gate.lets_by():  # the gate itself leaves another thread's to this place
             return inner(*args, **kwargs)
         self.step = self._gate.look()
-        self._inside = True
+        self._inside, observes = True, False
         try:
             if why := blind():
                 self._blind[why] += 1
@@ -377,22 +377,27 @@ class Watch:
             self._uses.clear()
             self.given = Given(args, kwargs, self.batch_axis)
             self.kept = self._observer.kept = self.padding.of(args, kwargs)
-            self._n_sites = len(self.sites)
-            self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
             if self._shortcut is not None and not self._shortcut.still_plain():
                 self._look_anew()
+            if self._shortcut is not None and self._shortcut.simple:
+                return self._shortcut.run(inner, args, kwargs)
+            self._n_sites = len(self.sites)
+            observes = True
+            self._observer.begin(args, kwargs)
             if self._shortcut is not None:
                 return self._shortcut.run(inner, args, kwargs)
             with self._observer:
                 return inner(*args, **kwargs)
         finally:
-            self._inside, self.kept = False, None
-            # Tensors are followed while there are places to be found, and where experts are routed.
-            new = len(self.sites) != self._n_sites
-            self._observer.layout.follows = new or self._observer.meets_experts
-            self._observer.end()
+            self._inside = False
+            self.kept = self._observer.kept = None
+            if observes:
+                # Tensors are followed while there are sites to be found, or experts are routed.
+                new = len(self.sites) != self._n_sites
+                self._observer.layout.follows = new or self._observer.meets_experts
+                self._observer.end()
             self._gate.let_by(self.every - 1)
 
     def _module(
