@@ -499,11 +499,17 @@ class Formulas:
             return name not in CASTS
         if name in _HINGES:  # with nothing but zeros, which is a ReLU
             others = [a for a in args if isinstance(a, Tensor) and not self._is_data(a)]
-            return bool(others) and not any(self.is_weight(a) or a.any() for a in others)
+            return bool(others) and all(map(self._is_zero, others))
         if not formula.exps:
             return False
         over = name in ("div", "true_divide", "divide") and not isinstance(args[0], Tensor)
         return over or name in _LOGS or name in ("reciprocal", "rtruediv", "rdiv")
+
+    def _is_zero(self, value: Tensor) -> bool:
+        try:
+            return not self.is_weight(value) and not value.any()
+        except (NotImplementedError, RuntimeError):  # it has no numbers, as on the meta device
+            return False
 
     def named(self, formula: Formula, site: str) -> None:
         """A formula without activations has been seen as that site."""
@@ -527,26 +533,24 @@ class Formulas:
         return known[1:] if known is not None and known[0]() is value else None
 
     def folded(
-        self, func: Callable, args: tuple, kwargs: dict[str, Any]
-    ) -> tuple[Any, Formula | None, Tensor | None]:
-        """func(*args, **kwargs), of a stack maybe: the formula, as `arithmetic` gives it."""
-        out = func(*args, **kwargs)
+        self, func: Callable, args: tuple, kwargs: dict[str, Any], out: Any
+    ) -> tuple[Formula | None, Tensor | None]:
+        """The formula of `out`, made of a stack by func(*args, **kwargs), and its root's value."""
         stack = self._stack(args[0]) if args else None
         if stack is None or not isinstance(out, Tensor):
-            return out, None, None
+            return None, None
         formulas, axis = stack
         over = kwargs.get("dim", args[1] if len(args) > 1 else None)
         over = over[0] if isinstance(over, tuple | list) and len(over) == 1 else over
         if not isinstance(over, int) or over % args[0].ndim != axis:
-            return out, None, None
+            return None, None
         others = {key: value for key, value in kwargs.items() if key != "dim"}
-        fold = _Fold(func, tuple(others.items()))
-        formula = Formula(formulas[0].root, fold, tuple(formulas))
+        formula = Formula(formulas[0].root, _Fold(func, tuple(others.items())), tuple(formulas))
         self.put(out, formula)
         z = formula.root.ref()
         if not formula.parts or z is None or z.shape != out.shape:
-            return out, None, None
-        return out, (formula if self._combine(formula) else None), z
+            return None, None
+        return (formula if self._combine(formula) else None), z
 
     def unstacked(self, func: Callable, args: tuple, kwargs: Mapping[str, Any], out: Any) -> None:
         """`out` is one of the stacked values, or all of them."""

@@ -399,7 +399,8 @@ class Watch:
             if observes:
                 # Tensors are followed while there are sites to be found, or experts are routed.
                 new = len(self.sites) != self._n_sites
-                self._observer.layout.follows = new or self._observer.meets_experts
+                observer = self._observer
+                observer.layout.follows = self.data_set or new or observer.meets_experts
                 self._observer.end()
             self._gate.let_by(self.every - 1)
 
