@@ -13,8 +13,8 @@ __all__ = ["claim", "glue", "setup"]
 def setup() -> None:
     """Set up a notebook for the book: its figure style, figures as SVG.
 
-    A figure whose panels stand in one row is also drawn with them stacked (`mlpinit.stacking`),
-    which the page shows on a telephone; notebooks leave it aside.
+    A figure whose panels stand in a grid, or whose letters are small, is also drawn for the width
+    of a telephone, with its panels stacked (`mlpinit.stacking`); notebooks leave that aside.
     """
     from IPython import get_ipython  # noqa: PLC0415 (only a notebook has it)
 

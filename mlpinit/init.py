@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from mlpinit import activations
+from mlpinit import _renamed, activations
 from mlpinit.params import Architecture, Params, stack
 
 __all__ = [
@@ -196,3 +196,8 @@ def draw(
         b.append(zeros(sizes[1]) if normalised else normal(sizes[1]) * factors[1])
     gain = () if arch.normalize is None else tuple(1 + zeros(size) for size in arch.hidden)
     return Params(arch, C, tuple(W), tuple(b), gain).map(lambda t: t.to(dtype))
+
+
+def __getattr__(name: str) -> object:
+    """A scheme by the name that it had in version 0.1."""
+    return _renamed.look_up(__name__, name, globals())

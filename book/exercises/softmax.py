@@ -22,10 +22,10 @@ def expected_first_loss(logits: Tensor) -> float:
     raise NotImplementedError
 
 
-def output_factor(h: Tensor, W: Tensor, spread: float) -> float:
+def output_factor(h: Tensor, W: Tensor, std_of_logits: float) -> float:
     """5.3 The factor of the output weights that gives the logits a wanted standard deviation.
 
-    h: (batch, hidden), activations. W: (hidden, vocab), output weights as drawn. spread: the
+    h: (batch, hidden), activations. W: (hidden, vocab), output weights as drawn. std_of_logits: the
     standard deviation, over all batch × vocab entries, that the logits h @ (a W) are to have.
     Returns a > 0.
     """

@@ -22,8 +22,8 @@ def warmup_cosine(steps: int, warmup: int, peak: float, final: float) -> Tensor:
     raise NotImplementedError
 
 
-def batch_spread(gradients: Tensor, batch_size: int) -> Tensor:
-    """4.3 The spread of a batch's mean gradient, predicted without drawing a batch.
+def batch_noise(gradients: Tensor, batch_size: int) -> Tensor:
+    """4.3 The noise of a batch's mean gradient, predicted without drawing a batch.
 
     gradients: (n, p), a row for each of the n examples there are. A batch is `batch_size` of them,
     drawn independently, so that one may come twice. Returns one number: the root of the mean

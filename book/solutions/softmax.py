@@ -15,6 +15,6 @@ def expected_first_loss(logits: Tensor) -> float:
     return (logits.logsumexp(-1) - logits.mean(-1)).mean().item()
 
 
-def output_factor(h: Tensor, W: Tensor, spread: float) -> float:
+def output_factor(h: Tensor, W: Tensor, std_of_logits: float) -> float:
     """5.3"""
-    return spread / (h @ W).std().item()
+    return std_of_logits / (h @ W).std().item()

@@ -17,7 +17,7 @@ def warmup_cosine(steps: int, warmup: int, peak: float, final: float) -> Tensor:
     return torch.cat([up, final + (peak - final) * (1 + torch.cos(torch.pi * t)) / 2])
 
 
-def batch_spread(gradients: Tensor, batch_size: int) -> Tensor:
+def batch_noise(gradients: Tensor, batch_size: int) -> Tensor:
     """4.3"""
     off = gradients - gradients.mean(0)
     variance = off.square().sum(1).mean()  # σ²

@@ -59,8 +59,12 @@ h1 {{ font-size: 1.4rem; margin: 0; }}
 figure, p {{ margin: 0.4rem 0; }}
 {style()}</style>
 <script>
-const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-document.documentElement.dataset.theme = dark ? "dark" : "light";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => {{
+  document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
+}};
+dark.addEventListener("change", follow);
+follow();
 </script>
 </head>
 <body>

@@ -11,5 +11,9 @@ The modules, bottom up:
 - *observing a forward*: `padding` (the rows and examples that count), `axes`, `composites`
   (activations written out), `observer`, `site` (what is seen, and whose it is), `patching`,
   `shortcut`
-- *what you call*: `watch`, `audit`, `surgery`, `recycle`
+- *a checkup*: `untouched`, `first_pass` and `chance` (what one batch shows), `findings` (what is
+  wrong with it), `checkup_views`
+- *what you call*: `watch`, `audit`, `surgery`, `recycle`, `checkup`
 """
+
+__all__: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from mlpinit.models import ranks
 from mlpinit.models.padding import checked
 from mlpinit.models.report import Report
 from mlpinit.models.tracing import evaluating
@@ -37,6 +39,8 @@ def audit(
     axes: Mapping[str, int] | None = None,
     batch_axis: int = 0,
     mask: Mask = None,
+    all_ranks: bool = False,
+    group: Any = None,
 ) -> Report:
     """Run `model` once over a data set in evaluation mode, and judge every unit on all of it.
 
@@ -46,6 +50,12 @@ def audit(
     - `call(model, batch)`: how to run the model on a batch where that is not so
     - `progress`: a bar on stderr; None shows it in a terminal and a notebook
     - `mask`: as for `watch`, but that `mask(batch)` is given the batch as the loader gives it
+    - `all_ranks`, `group`: where each rank of a distributed run is given its share of the data, as
+      a `DistributedSampler` deals it, merge what all saw. Every rank has to call, as for
+      `Watch.report`, and an error on one rank is then raised on all. To give each rank as much,
+      that sampler repeats fewer examples than there are ranks: they count twice, and no verdict
+      turns on it. Hand over `model.module` of a `DistributedDataParallel`, whose own forward may
+      wait for the other ranks
     - the others: as for `watch`
 
     Batches are moved to the device of the model's first parameter. Every module is back in its
@@ -77,6 +87,32 @@ def audit(
         sizes=True,
         data_set=True,
     )
+    try:
+        _run(watch, loader, call, progress)
+        empty = _empty(watch)
+        if empty is not None and not all_ranks:
+            raise empty
+    except Exception as error:
+        if all_ranks:  # the others wait
+            told = RuntimeError(f"{type(error).__name__}: {error}")
+            ranks.gathered(ranks.Part(error=told, failed=True), group)
+        raise
+    if not all_ranks:
+        return watch.report()
+    part = watch.part()
+    return ranks.merged(
+        ranks.gathered(part if empty is None else replace(part, error=empty), group)
+    )
+
+
+def _run(
+    watch: Watch,
+    loader: Iterable,
+    call: Callable[[nn.Module, Any], Any] | None,
+    progress: bool | None,
+) -> None:
+    """Run the watched model on all of the data."""
+    model, padding = watch.model, watch.padding
     if isinstance(loader, tuple) and _unlike(loader):
         raise TypeError(
             "loader is a tuple of tensors that are unlike: inputs and targets? wanted batches, as "
@@ -95,15 +131,20 @@ def audit(
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
             batch = _moved(batch, device)  # noqa: PLW2901
-            if callable(mask):
-                watch.padding.told = checked(mask(batch), *_inputs(run, batch), batch_axis)
+            if callable(padding.mask):
+                mask = padding.mask(batch)
+                padding.told = checked(mask, *_inputs(run, batch), padding.batch_axis)
             run(model, batch)
+
+
+def _empty(watch: Watch) -> ValueError | None:
+    """The error of a data set without a row, if it is one."""
     if not watch.passes:
-        raise ValueError("the data set is empty: no batch came, and so nothing was run")
+        return ValueError("the data set is empty: no batch came, and so nothing was run")
     seen = [site for site in watch.sites.values() if site is not None and not site.meta]
     if seen and all(site.empty for site in seen):
-        raise ValueError(f"the data set is empty: {watch.passes:,} batches came without a row")
-    return watch.report()
+        return ValueError(f"the data set is empty: {watch.passes:,} batches came without a row")
+    return None
 
 
 def _unlike(loader: tuple) -> bool:

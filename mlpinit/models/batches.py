@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from mlpinit.models.tracing import by_name, mapping_in
+from mlpinit.models.tracing import by_name, input_names, mapping_in, named_inputs
 
 __all__ = ["Batches"]
+
+_ANY = torch.empty(0)
 
 
 class Batches:
     """The data as tuples of arguments, on the model's device, as often as asked."""
 
-    def __init__(self, data: object, graph: fx.Graph, model: nn.Module) -> None:
-        """`ValueError` for data that is no batch, and holds none, for the forward of this graph."""
-        self.names = [str(n.target) for n in graph.nodes if n.op == "placeholder" and not n.args]
+    def __init__(self, data: object, model: nn.Module) -> None:
+        """`ValueError` for data that is no batch, and holds none, for the forward of this model."""
+        given = named_inputs(model, data)
+        names = input_names(model, given)
+        self.numbers = {n: given[n] for n in names if not isinstance(given.get(n, _ANY), Tensor)}
+        self.names = [name for name in names if name not in self.numbers]
         self.n_inputs = max(1, len(self.names))
         self.by_name = by_name(type(model).forward, self.names)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -61,9 +66,12 @@ class Batches:
             )
         return tuple(named[name] for name in self.names)
 
-    def arguments(self, batch: tuple) -> tuple[tuple, dict[str, Tensor]]:
-        """A copy of a batch as the model's forward takes it: in order, and by name."""
+    def arguments(self, batch: tuple) -> tuple[tuple, dict[str, object]]:
+        """A copy of a batch as the model's forward takes it: in order, and by name.
+
+        What a first batch gives by name and is no tensor goes in with each.
+        """
         copies = [x.clone() for x in batch]
         named = dict(zip(self.names, copies, strict=False))
         named = {name: x for name, x in named.items() if name in self.by_name}
-        return tuple(copies[: len(copies) - len(named)]), named
+        return tuple(copies[: len(copies) - len(named)]), {**named, **self.numbers}

@@ -1,40 +1,59 @@
-"""A traced forward with the shape of every value: what stands before and behind each site."""
+"""A traced forward with the shape of every value: what stands before and behind each site.
+
+It is that of a model, or of a part of it, seen while the whole model runs.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx import Node
 
+from mlpinit.models.calls import Call, split
+from mlpinit.models.layers import is_depthwise, is_layer, is_linear
 from mlpinit.models.names import (
     CONVOLUTIONS,
     ENTRYWISE,
     ENTRYWISE_NAMES,
-    LAYERS,
     NORMS,
     POOL_NAMES,
     POOLS,
+    PRODUCT_NAMES,
+    SPLIT_NAMES,
 )
 from mlpinit.models.sites import site_nodes
-from mlpinit.models.tracing import SiteError, called, where
+from mlpinit.models.tracing import LeavesError, SiteError, called, trace, where
 
 Dead = Mapping[str, Iterable[int] | Tensor]
 """Site name → units: their indices, or a mask (units,) of bools, as a tensor or NumPy has it."""
 
-__all__ = ["Dead", "Map", "channel_axis", "unit_axis"]
+__all__ = ["Dead", "Map", "channel_axis", "check_dead", "unit_axis"]
+
+
+def check_dead(dead: object) -> None:
+    """Raise `TypeError` unless it tells units by site."""
+    if not isinstance(dead, Mapping):
+        kind = type(dead).__name__
+        raise TypeError(f"dead is a {kind}; wanted {{site: units}}, as a report's dead() gives")
 
 
 class _Watcher(fx.Interpreter):
     """Runs a graph and shows every node to `look(node, inputs, value)`."""
 
-    def __init__(self, module: fx.GraphModule, look: Callable[[Node, Sequence, object], None]):
-        super().__init__(module)
-        self.look = look
+    def __init__(
+        self,
+        module: nn.Module,
+        look: Callable[[Node, Sequence, object], None],
+        graph: fx.Graph,
+    ) -> None:
+        super().__init__(module, graph=graph)
+        self.look, self.extra_traceback = look, False
 
     def run_node(self, n: Node) -> object:
         """Shown before an in-place node downstream can change its inputs."""
@@ -48,37 +67,78 @@ class _Watcher(fx.Interpreter):
 
 
 class Map:
-    """The traced forward of a model, with the shape of every value on one batch."""
+    """The traced forward of a model, or of the part at `path`, with the shapes of a first call."""
 
-    def __init__(self, model: nn.Module, graph: fx.Graph, batch: tuple) -> None:
-        """Runs the graph once. The model should be in evaluation mode; it is not changed."""
-        self.graph = graph
-        self.module = fx.GraphModule(model, graph)
+    def __init__(self, model: nn.Module, call: Call, path: str = "") -> None:
+        """Traces; the shapes come when the model is run under `seeing`."""
+        self.model, self.call, self.path = model, call, path
+        self.graph = trace(model, call, path)
         self.modules = dict(model.named_modules())
-        self.sites = site_nodes(graph, self.modules)
-        self.calls = Counter(n.target for n in graph.nodes if n.op == "call_module")
-        direct = [self._attribute(n) for n in graph.nodes if n.op == "get_attr"]
+        self.sites = site_nodes(self.graph, self.modules)
+        self.norms = {n: owner for n in self.graph.nodes if (owner := self._norm_at(n))}
+        self.calls = Counter(n.target for n in self.graph.nodes if n.op == "call_module")
+        self.calls.update(self.norms[n] for n in self.norms if n.op != "call_module")
+        direct = [self._attribute(n) for n in self.graph.nodes if self._is_used(n)]
         held = [p for m in model.modules() for p in m._parameters.values() if p is not None]
         self.uses = Counter(map(id, [*held, *direct]))
         self.seen: dict[Node, object] = {}  # tensors as meta tensors, the rest as it is
-        self.run(batch, self._see)
 
     def _attribute(self, node: Node) -> object:
-        return operator.attrgetter(str(node.target))(self.module)
+        return operator.attrgetter(str(node.target))(self.model)
 
-    def _see(self, node: Node, inputs: Sequence, value: object) -> None:
-        if not inputs:
-            tensor = isinstance(value, Tensor)
-            self.seen[node] = torch.empty(value.shape, device="meta") if tensor else value
+    def _is_used(self, node: Node) -> bool:
+        """Whether a parameter is used beside its module: for more than its dtype or device."""
+        return node.op == "get_attr" and any(
+            user not in self.norms
+            and not (called(user) == "getattr" and user.args[1] in ("dtype", "device"))
+            for user in node.users
+        )
 
-    def run(self, batch: tuple, look: Callable[[Node, Sequence, object], None]) -> None:
-        """Run the graph and show every node to `look(node, inputs, value)`."""
-        with torch.no_grad():
-            _Watcher(self.module, look).run(*batch)
+    def _norm_at(self, node: Node) -> str:
+        """The batch norm that a node is, or whose statistics and scale its function is given."""
+        if node.op == "call_module":
+            known = isinstance(self.modules[node.target], NORMS) and not node.meta.get("opaque")
+            return str(node.target) if known else ""
+        if node.op != "call_function" or called(node) != "batch_norm":
+            return ""
+        owners = {str(n.target).rpartition(".")[0] for n in node.all_input_nodes[1:]}
+        attributes = all(n.op == "get_attr" for n in node.all_input_nodes[1:])
+        owner = owners.pop() if attributes and len(owners) == 1 else ""
+        return owner if isinstance(self.modules.get(owner), NORMS) else ""
+
+    @contextmanager
+    def watching(self, look: Callable[[Node, Sequence, object], None]) -> Iterator[None]:
+        """While the model runs, show every node here to `look(node, inputs, value)`."""
+        part = self.modules[self.path]
+
+        def forward(*args: object, **kwargs: object) -> object:
+            call, data = split(args, kwargs)
+            if call != self.call:
+                raise SiteError(
+                    f"module {self.path!r} is called in more than one way: with {call} and with "
+                    f"{self.call}"
+                )
+            watcher = _Watcher(self.model, look, graph=self.graph)
+            return watcher.run(*data, enable_io_processing=False)
+
+        own = vars(part).get("forward")
+        part.forward = forward
+        try:
+            yield
+        finally:
+            del part.forward
+            if own is not None:
+                part.forward = own
+
+    def see(self, node: Node, inputs: Sequence, value: object) -> None:
+        """A look that notes the shape of every value, when it is first shown."""
+        if not inputs and node not in self.seen:
+            self.seen[node] = _shaped(value)
 
     def at(self, node: Node) -> nn.Module | None:
-        """The module that a node calls."""
-        return self.modules[node.target] if node.op == "call_module" else None
+        """The module that a node calls, unless that could not be looked into."""
+        known = node.op == "call_module" and not node.meta.get("opaque")
+        return self.modules[node.target] if known else None
 
     def is_a(self, node: Node, classes: tuple, names: frozenset = frozenset()) -> bool:
         """Whether it calls a module of these classes, or a function of these names."""
@@ -86,18 +146,24 @@ class Map:
             return isinstance(self.at(node), classes)
         return node.op in ("call_function", "call_method") and called(node) in names
 
+    def is_layer(self, node: Node) -> bool:
+        """Whether it calls a layer, whose units are its own."""
+        return is_layer(self.at(node))
+
     def checked(self, dead: Dead) -> dict[str, list[int]]:
         """The units of each site that loses any, sorted and without repeats."""
-        if not isinstance(dead, Mapping):
-            kind = type(dead).__name__
-            raise TypeError(f"dead is a {kind}; wanted {{site: units}}, as a report's dead() gives")
+        check_dead(dead)
         found: dict[str, set[int]] = defaultdict(set)
         for name, units in dead.items():
-            # A function's in-place form has the same site: ":relu_" is ":relu".
-            site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
-            site = self._told_by_layer(site)
+            site = self.named(name)
             found[site] |= self._indices(site, units)
         return {site: sorted(units) for site, units in found.items() if units}
+
+    def named(self, name: str) -> str:
+        """The site that is meant, as it is named here, or the name as it came."""
+        # A function's in-place form has the same site: ":relu_" is ":relu".
+        site = name if name in self.sites else name.replace("_#", "#").removesuffix("_")
+        return self._told_by_layer(site)
 
     def _told_by_layer(self, name: str) -> str:
         """The site that a watch calls "act@layer", where the layers come and go."""
@@ -136,39 +202,51 @@ class Map:
 
     def n_units(self, site: str) -> int:
         """How many units a site has."""
-        producer = self.producer(site)
-        return self.seen[producer].shape[unit_axis(self, producer)]
+        return self.seen[self.sites[site]].shape[unit_axis(self, self.producer(site))]
 
     def producer(self, site: str) -> Node:
-        """The layer whose outputs a site's units are."""
-        return self._producer(site, self.sites[site])
+        """The layer whose outputs a site's units are; of a gate and what it opens for, one."""
+        return self.origin(self.sites[site], site)
 
-    def _producer(self, site: str, node: Node) -> Node:
-        if self.is_a(node, LAYERS):
+    def origin(self, node: Node, site: str) -> Node:
+        """The layer that made a value's units, from which each has come on its own."""
+        if self.is_layer(node) and not is_depthwise(self.at(node)):
             return node
+        if node.op == "placeholder" and self.path:
+            raise LeavesError(self._foreign(node, site))
         sources = [n for n in node.all_input_nodes if self._is_big(n)]
-        passing = ENTRYWISE_NAMES | POOL_NAMES
-        found: set[Node] = set()
+        passing = ENTRYWISE_NAMES | POOL_NAMES | SPLIT_NAMES
+        found: list[Node] = []
         refused: dict[str, SiteError] = {}
-        if self.is_a(node, (*ENTRYWISE, *NORMS, *POOLS), passing):
-            if len(sources) == 1:
-                return self._producer(site, sources[0])
+        if self._passes(node) or self.is_a(node, (*ENTRYWISE, *POOLS), passing):
+            if node in self.norms or len(sources) == 1:
+                return self.origin(sources[0], site)
             for source in sources:
                 try:
-                    found.add(self._producer(site, source))
+                    found.append(self.origin(source, site))
                 except SiteError as error:
                     refused[str(error)] = error
         if len(refused) == 1 and not found:
             raise next(iter(refused.values()))  # all come from there
-        if refused or len(found) != 1:
-            raise SiteError(
-                f"the units of site {site!r} come from {where(node)}, not from a Linear or "
-                "convolution of their own; they cannot be changed one by one"
-            )
-        return found.pop()
+        if found and self.is_a(node, (), PRODUCT_NAMES):
+            return found[0]
+        if refused or len(set(found)) != 1:
+            raise SiteError(self._foreign(node, site))
+        return found[0]
+
+    def _foreign(self, node: Node, site: str) -> str:
+        return (
+            f"the units of site {site!r} come from {where(node)}, not from a Linear or "
+            "convolution of their own; they cannot be changed one by one"
+        )
+
+    def _passes(self, node: Node) -> bool:
+        return node in self.norms or is_depthwise(self.at(node))
 
     def _is_big(self, node: Node) -> bool:
         value = self.seen.get(node)
+        if isinstance(value, tuple | list):
+            return any(isinstance(part, Tensor) for part in value)
         number = node.op == "get_attr" and isinstance(value, Tensor) and value.numel() == 1
         return isinstance(value, Tensor) and value.ndim > 0 and not number
 
@@ -176,30 +254,40 @@ class Map:
         """The tensors that enter a node and are not followed; numbers in a tensor do not count."""
         return [n for n in node.all_input_nodes if n not in followed and self._is_big(n)]
 
-    def check_editable(self, node: Node) -> None:
-        """Raise unless entries of the parameters of the module at `node` can be changed alone."""
-        module = self.at(node)
-        if self.calls[node.target] > 1:
+    def check_editable(self, path: str) -> None:
+        """Raise unless entries of the parameters of the module at `path` can be changed alone."""
+        module = self.modules[path]
+        if self.calls[path] > 1:
             raise SiteError(
-                f"module {node.target!r} is used {self.calls[node.target]} times in the forward; "
+                f"module {path!r} is used {self.calls[path]} times in the forward; "
                 "what is changed for one use is changed for the others"
             )
         for name in ("weight", "bias"):
             value = getattr(module, name, None)
             if value is not None and name not in module._parameters:
                 raise SiteError(
-                    f"the {name} of {node.target!r} is computed from other parameters; remove the "
+                    f"the {name} of {path!r} is computed from other parameters; remove the "
                     "parametrisation (or weight norm, or pruning) first"
                 )
             if value is not None and self.uses[id(value)] > 1:
                 raise SiteError(
-                    f"'{node.target}.{name}' is shared with another part of the model; untie it"
+                    f"'{path}.{name}' is shared with another part of the model; untie it"
                 )
-        if getattr(module, "groups", 1) != 1:
+        if getattr(module, "groups", 1) != 1 and not is_depthwise(module):
             raise SiteError(
-                f"module {node.target!r} is a convolution in {module.groups} groups, whose "
+                f"module {path!r} is a convolution in {module.groups} groups, whose "
                 "channels cannot be changed one by one"
             )
+
+
+def _shaped(value: object) -> object:
+    """A value without its numbers: what `Map.seen` keeps of it."""
+    if isinstance(value, Tensor):
+        return torch.empty(value.shape, device="meta")
+    if type(value) in (tuple, list):
+        return type(value)(map(_shaped, value))
+    known = (int, float, str, torch.Size, torch.dtype, torch.device, slice, type(None))
+    return value if isinstance(value, known) else None
 
 
 def _set_in(mask: Tensor, n: int, site: str) -> set[int]:
@@ -221,7 +309,7 @@ def channel_axis(plan: Map, node: Node, value: Node) -> int:
     of a single image.
     """
     axes = plan.seen[value].ndim
-    if plan.is_a(node, (nn.Linear,)):
+    if is_linear(plan.at(node)):
         return axes - 1
     name = type(plan.at(node)).__name__ if node.op == "call_module" else called(node)
     if not (plan.is_a(node, (*CONVOLUTIONS, *POOLS), POOL_NAMES)):

@@ -21,9 +21,11 @@ __all__ = [
     "NORMS",
     "POOLS",
     "POOL_NAMES",
+    "PRODUCT_NAMES",
     "RESHAPES",
     "RESHAPE_NAMES",
     "SCALES",
+    "SPLIT_NAMES",
     "clamp_bounds",
     "is_clamp",
 ]
@@ -100,6 +102,9 @@ RESHAPE_NAMES = frozenset(
      "movedim", "mean", "amax", "amin")
 )  # fmt: skip
 JOIN_NAMES = frozenset(("cat", "concat", "concatenate"))
+SPLIT_NAMES = frozenset(("chunk", "split", "tensor_split", "getitem"))
+PRODUCT_NAMES = frozenset(("mul", "imul", "rmul", "multiply"))
+"""Of two layers' outputs: a gate and what it lets through, of which unit i goes with unit i."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (nn.Linear, *CONVOLUTIONS)

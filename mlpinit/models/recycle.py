@@ -8,7 +8,8 @@ layer is in that layer's bias. What the model computes stays the same; what it c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,17 +18,19 @@ from torch.optim import Optimizer
 from mlpinit.init import Scheme
 from mlpinit.models.batches import Batches
 from mlpinit.models.comparing import compared, difference, outputs
-from mlpinit.models.flow import Cuts, find_cuts
-from mlpinit.models.graph import Dead, Map
-from mlpinit.models.measuring import Measured, check_padding, measure, unusual
-from mlpinit.models.tracing import check_model, evaluating, named_inputs, trace
+from mlpinit.models.graph import Dead
+from mlpinit.models.layers import is_layer, weight_axes
+from mlpinit.models.measuring import Followed, Range, check_padding, measure, unusual
+from mlpinit.models.parts import Parts
+from mlpinit.models.tracing import check_model, evaluating, unmarked
 from mlpinit.progress import printable
 
 __all__ = ["OPTIMIZER_STATE", "RecycledSite", "Recycling", "recycle"]
 
 OPTIMIZER_STATE = frozenset(
-    ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum")
-)
+    ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum",
+     "sqr_avg")
+)  # fmt: skip
 """What an optimiser may keep for each entry of a parameter and can be started anew, at 0."""
 
 
@@ -39,6 +42,9 @@ class RecycledSite:
     - `producer`, `consumers`: the layers whose weights lead in and out
     - `constants`: (units,) float64, the mean over the data of what each unit said
     - `spread`: (units,) float64, the largest less the smallest of that: 0 for a unit that is stuck
+    - `dead_again`: those that are constant on the data with their new weights, too
+    - `with_it`: layers of which the same units were redrawn: what a gate opens for, a depthwise
+      convolution
     """
 
     name: str
@@ -47,15 +53,21 @@ class RecycledSite:
     consumers: tuple[str, ...]
     constants: Tensor
     spread: Tensor
+    dead_again: tuple[int, ...] = ()
+    with_it: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """What was done there."""
-        n = len(self.units)
-        return printable(
-            f"{self.name!r}: {n} unit{'s'[: n != 1]} of {self.producer!r} redrawn, "
+        n, layers = len(self.units), " and ".join(map(repr, (self.producer, *self.with_it)))
+        done = (
+            f"{self.name!r}: {n} unit{'s'[: n != 1]} of {layers} redrawn, "
             f"constants ({self.constants.abs().max():.3g} at most) folded into "
             f"{', '.join(map(repr, self.consumers))}"
         )
+        if self.dead_again:
+            again = ", ".join(map(str, self.dead_again))
+            done += f"; constant on the data again: {again}"
+        return printable(done)
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,13 @@ class Recycling:
     - `output_change`: the largest difference in any output of the model over the data
     - `state_reset`: parameter → the names of what the optimiser kept for its entries and now does
       not; empty without an optimiser, or before its first step
+    - `kept`: site → why it was left as it is
     """
 
     sites: tuple[RecycledSite, ...]
     output_change: float
     state_reset: dict[str, tuple[str, ...]]
+    kept: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_units(self) -> int:
@@ -80,6 +94,7 @@ class Recycling:
     def __str__(self) -> str:
         """A line a site, and one on the output and the optimiser."""
         lines = [str(site) for site in self.sites]
+        lines += [f"{site!r}: left as it is, {why}" for site, why in self.kept.items()]
         lines.append(f"largest change of an output: {self.output_change:.3g}")
         alike: dict[tuple[str, ...], list[str]] = {}
         for name, kept in self.state_reset.items():
@@ -98,6 +113,7 @@ def recycle(
     optimizer: Optimizer | None = None,
     weights: float | Scheme | None = None,
     tolerance: float | None = None,
+    strict: bool = False,
 ) -> Recycling:
     """Start dead units anew, in place, without changing what the model computes in evaluation.
 
@@ -107,9 +123,10 @@ def recycle(
 
     and every entry that the optimiser keeps for W[j], b[j] and W_next[:, j] is set to 0, as is any
     gradient that waits there. A batch normalisation between layer and activation starts anew at the
-    unit: scale 1, shift 0, running mean 0 and variance 1.
+    unit: scale 1, shift 0, running mean 0 and variance 1. Where the activation is a gate, unit j of
+    what it opens for starts anew as well, and so does the filter of a depthwise convolution.
 
-    - `model`: any module that torch.fx can trace, changed in place, so that training goes on
+    - `model`: as for `surgery.remove`, changed in place, so that training goes on
     - `dead`: site name → unit indices, as `watch` reports them, or a mask (units,) of bools
       (`mlpinit.sites` names sites)
     - `data`: a batch (a tensor, or a tuple of the forward's arguments), or batches that can be
@@ -125,13 +142,17 @@ def recycle(
       number for a gain, normal with standard deviation gain/√fan_in; an `init.Scheme`
     - `tolerance`: how far an output may move over the data; by default what rounding may do, 100
       machine epsilons of its size
+    - `strict`: raise where any site is refused. Otherwise what can be recycled is, and the answer's
+      `kept` says which sites were left and why
 
+    A unit whose new weights leave it constant on the data, too, is among its site's `dead_again`.
     Everything is checked, and the change of the outputs measured, before the first write. Raises
-    `ValueError` for a unit or site that does not exist, one that cannot be followed or whose
-    neighbours are shared (`sites.SiteError`), a constant that has no bias to go to, an optimiser of
-    another model or of unknown state, and an output that would move by more than `tolerance`: then
-    a unit is listened to and not constant on the data. The outputs are those of evaluation mode; in
-    training a dropout between the unit and its reader scales what was folded as it scales units.
+    `ValueError` for a unit or site that does not exist and an optimiser of another model or of
+    unknown state; and when all sites are refused: units that cannot be followed or whose neighbours
+    are shared (`sites.SiteError`), a constant that has no bias to go to, an output that would move
+    by more than `tolerance`, as when a unit is listened to and not constant on the data. The
+    outputs are those of evaluation mode; in training a dropout between the unit and its reader
+    scales what was folded as it scales units.
 
     Source: Sokar, Agarwal, Castro & Evci, "The Dormant Neuron Phenomenon in Deep Reinforcement
     Learning" (2023), algorithm 1, without the folding, which units stuck elsewhere than at 0 need;
@@ -146,48 +167,119 @@ def recycle(
     ([1.0], True)
     """
     check_model(model)
-    with evaluating(model), torch.no_grad():
-        graph = trace(model, named_inputs(model, data))
-        batches = Batches(data, graph, model)
-        site_map = Map(model, graph, next(iter(batches)))
-        chosen = site_map.checked(dead)
-        jobs = {site: chosen[site] for site in site_map.sites if site in chosen}
-        cuts = find_cuts(site_map, jobs)
-        measured = measure(site_map, cuts, jobs, batches)
-        check_padding(site_map, cuts, measured, tolerance)
-        plan = _Plan(model)
-        plan.fold(cuts, measured)
-        for site, units in jobs.items():
-            producer = str(site_map.producer(site).target)
-            plan.redraw(producer, units, weights, generator)
-        plan.start_norms_anew(cuts)
-        plan.silence(cuts)
+    with evaluating(model), unmarked(model), torch.no_grad():
+        batches = Batches(data, model)
+        parts = Parts(model, batches)
+        jobs, refused = parts.follow(dead)
+        measure(jobs, parts.run, batches)
+        draw = _Draw(model, batches, weights, generator, tolerance)
+        plan, change = draw.run(jobs, refused, strict=strict, optimizer=optimizer)
+        jobs = [job for job in jobs if job.site not in refused]
         entries = _optimizer_entries(plan, optimizer)
-        change = _check_outputs(model, plan, batches, tolerance, unusual(cuts, site_map))
+        constants = {job.site: job.said for job in jobs}
         plan.write()
         for _, _, state, places, start in entries:
             for axis, index in places:
                 state.index_fill_(axis, index, start)
+        measure(jobs, parts.run, batches)
     reset: dict[str, list[str]] = {}
     for name, kept, *_ in entries:
         reset.setdefault(name, []).append(kept)
     return Recycling(
-        tuple(_record(site_map, measured, site, units) for site, units in jobs.items()),
+        tuple(_record(job, constants[job.site]) for job in jobs),
         change,
         {name: tuple(kept) for name, kept in reset.items()},
+        {site: str(error) for site, error in refused.items()},
     )
 
 
-def _record(site_map: Map, measured: Measured, site: str, units: list[int]) -> RecycledSite:
-    said = measured.at_sites[site]
+def _record(job: Followed, before: Range) -> RecycledSite:
     return RecycledSite(
-        name=site,
-        units=tuple(units),
-        producer=str(site_map.producer(site).target),
-        consumers=tuple(str(n.target) for n in find_cuts(site_map, {site: units}).inputs),
-        constants=said.mean.cpu(),
-        spread=said.width.cpu(),
+        name=job.site,
+        units=tuple(job.units),
+        producer=job.producer,
+        consumers=tuple(job.cuts.inputs),
+        constants=before.mean.cpu(),
+        spread=before.width.cpu(),
+        dead_again=tuple(sorted({*job.units} - {job.units[k] for k in job.said.varying(None)})),
+        with_it=tuple(path for path in _redrawn(job) if path != job.producer),
     )
+
+
+def _redrawn(job: Followed) -> dict[str, set[int]]:
+    """The layers that make a site's units, and the depthwise convolutions on their way."""
+    cuts, modules = job.cuts, job.plan.modules
+    first = {job.producer: cuts.outputs[job.producer]}
+    on_the_way = {p: found for p, found in cuts.norms.items() if is_layer(modules[p])}
+    return {**first, **cuts.outputs, **on_the_way}
+
+
+@dataclass
+class _Draw:
+    """Planning new values, and comparing the outputs under them with those before."""
+
+    model: nn.Module
+    batches: Batches
+    weights: float | Scheme | None
+    generator: Generator
+    tolerance: float | None
+
+    def run(
+        self,
+        jobs: Sequence[Followed],
+        refused: dict[str, ValueError],
+        *,
+        strict: bool,
+        optimizer: Optimizer | None,
+    ) -> tuple[_Plan, float]:
+        """Plan for all sites; where an output would move, for all that do not move it alone."""
+        good = []
+        for job in jobs:
+            try:
+                check_padding(job, self.tolerance)
+                _Plan(self.model).fold(job)
+                good.append(job)
+            except ValueError as error:
+                refused[job.site] = error
+        if refused and (strict or not good):
+            raise next(iter(refused.values()))
+        start = self.generator.get_state()
+        try:
+            return self._planned(good, optimizer)
+        except _MovesError as error:
+            self.generator.set_state(start)
+            if strict or len(good) < 2:
+                raise error from None
+        for job in good:
+            try:
+                self._planned([job], optimizer)
+            except _MovesError as error:
+                refused[job.site] = error
+            self.generator.set_state(start)
+        good = [job for job in good if job.site not in refused]
+        if not good:
+            raise next(iter(refused.values()))
+        return self._planned(good, optimizer)
+
+    def _planned(
+        self, jobs: Sequence[Followed], optimizer: Optimizer | None
+    ) -> tuple[_Plan, float]:
+        plan = _Plan(self.model)
+        for job in jobs:
+            plan.fold(job)
+        for job in jobs:
+            for path, units in _redrawn(job).items():
+                plan.redraw(path, sorted(units), self.weights, self.generator)
+        for job in jobs:
+            plan.start_norms_anew(job)
+            plan.silence(job)
+        _optimizer_entries(plan, optimizer)
+        odd = "".join(dict.fromkeys(unusual(job.cuts, job.plan) for job in jobs))
+        return plan, _check_outputs(self.model, plan, self.batches, self.tolerance, odd)
+
+
+class _MovesError(ValueError):
+    """An output would move by more than the tolerance."""
 
 
 class _Plan:
@@ -217,13 +309,15 @@ class _Plan:
             tensor.index_fill_(axis, where, value)
         self.fresh.setdefault(f"{layer}.{kind}", []).append((axis, where))
 
-    def fold(self, cuts: Cuts, measured: Measured) -> None:
+    def fold(self, job: Followed) -> None:
         """Give the units' constants to the biases of the layers that read them."""
-        for node, channels in cuts.inputs.items():
-            layer = str(node.target)
-            W = self.tensor(layer, "weight")[:, sorted(channels)].cpu().double()
+        for layer, channels in job.cuts.inputs.items():
+            if not channels:
+                continue
+            axis = weight_axes(self.model.get_submodule(layer))[0]
+            W = self.tensor(layer, "weight").movedim(axis, 0)[:, sorted(channels)].cpu().double()
             told = W.flatten(2).sum(2) if W.ndim > 2 else W  # (out, channels)
-            gift = told @ measured.at_inputs[node].mean.cpu().double()
+            gift = told @ job.heard[layer].mean.cpu().double()
             if not gift.any():
                 continue
             bias = self.tensor(layer, "bias")
@@ -237,7 +331,8 @@ class _Plan:
         self, producer: str, units: list[int], weights: float | Scheme | None, generator: Generator
     ) -> None:
         """New incoming weights, and a bias of 0."""
-        W = self.tensor(producer, "weight")
+        axis = weight_axes(self.model.get_submodule(producer))[0]
+        W = self.tensor(producer, "weight").movedim(axis, 0)  # (out, in, *kernel)
         shape = (len(units), *W.shape[1:])
         fan_in, receptive = W[0].numel(), W[0, 0].numel()
         if weights is None:
@@ -252,19 +347,20 @@ class _Plan:
                 if isinstance(weights, Scheme)
                 else weights / math.sqrt(fan_in)
             )
-        self.start_anew(producer, "weight", 0, units, drawn * scale)
+        self.start_anew(producer, "weight", axis, units, (drawn * scale).movedim(0, axis))
         self.start_anew(producer, "bias", 0, units, 0.0)
 
-    def start_norms_anew(self, cuts: Cuts) -> None:
+    def start_norms_anew(self, job: Followed) -> None:
         """Batch normalisations on the way, as in a new layer."""
-        for node, channels in cuts.norms.items():
-            for kind, value in _NEW_NORM.items():
-                self.start_anew(str(node.target), kind, 0, sorted(channels), value)
+        for path, channels in job.cuts.norms.items():
+            for kind, value in _NEW_NORM.items() if path not in _redrawn(job) else ():
+                self.start_anew(path, kind, 0, sorted(channels), value)
 
-    def silence(self, cuts: Cuts) -> None:
+    def silence(self, job: Followed) -> None:
         """Outgoing weights of 0. After all draws: a reading layer's row may itself be new."""
-        for node, channels in cuts.inputs.items():
-            self.start_anew(str(node.target), "weight", 1, sorted(channels), 0.0)
+        for path, channels in job.cuts.inputs.items():
+            axis = weight_axes(self.model.get_submodule(path))[1]
+            self.start_anew(path, "weight", axis, sorted(channels), 0.0)
 
     def write(self) -> None:
         """Write the new values into the model, and clear the gradients of what starts anew."""
@@ -328,7 +424,7 @@ def _check_outputs(
 
     change, allowed = compared(batches, before, after, tolerance, apart)
     if not change <= allowed:
-        raise ValueError(
+        raise _MovesError(
             f"an output would move by {change:.3g}, more than the tolerance of {allowed:.3g}: "
             "some of these units are not constant on the data; "
             f"tolerance={2 * change:.1g} would accept that{odd}. Nothing was changed"

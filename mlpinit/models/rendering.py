@@ -126,13 +126,15 @@ def rows(report: Report) -> str:
     recent = [site.recent for site in report.sites.values()]
     examples = _range([f.examples for f in recent])
     if report.data_set:
-        return f"A whole data set of {examples} examples, parameters fixed."
+        ranks = f", on {report.ranks:,} ranks together" if report.ranks > 1 else ""
+        return f"A whole data set of {examples} examples, parameters fixed{ranks}."
+    ranks = f" on each of {report.ranks:,} ranks" if report.ranks > 1 else ""
     every = "all" if report.every == 1 else f"one in {report.every:,}"
     first = min(f.steps[0] for f in recent)
     last = max(f.steps[1] for f in recent)
     return (
-        f"{_many(report.passes, 'forward pass', 'es')}, {every} watched; verdicts on the latest "
-        f"{examples} examples, steps {first:,} to {last:,}."
+        f"{_many(report.passes, 'forward pass', 'es')}{ranks}, {every} watched; verdicts on the "
+        f"latest {examples} examples, steps {first:,} to {last:,}."
     )
 
 

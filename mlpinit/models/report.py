@@ -86,6 +86,7 @@ class SiteReport:
 
 
 _CHANGES = ("births", "deaths", "revivals", "since")
+LOGGED = ("hard-dead", "soft-dead", "mostly saturated")
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +96,7 @@ class Report:
     - `sites`: name → `SiteReport`, in the order in which they were met; `report["net.1"]` is one
     - `passes`: forward passes made; `watched`: those looked at; `every`: one in how many
     - `data_set`: whether this is an audit, of a whole data set with fixed parameters
+    - `ranks`: how many processes' reports are merged in it; `passes` is then that of each
     - `notes`: what was not seen
     """
 
@@ -103,6 +105,7 @@ class Report:
     watched: int
     every: int = 1
     data_set: bool = False
+    ranks: int = 1
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> SiteReport:
@@ -133,31 +136,41 @@ class Report:
             "watched": self.watched,
             "every": self.every,
             "data_set": self.data_set,
+            "ranks": self.ranks,
             "counts": self.counts(),
             "sites": {name: site.to_dict() for name, site in self.sites.items()},
             "notes": list(self.notes),
         }
 
+    def scalars(self, prefix: str = "watch") -> dict[str, float]:
+        """What to log, by name: how many units are "hard-dead", "soft-dead", "mostly saturated".
+
+        That is under prefix/ for the model and under prefix/site/ for each site, there with the
+        "mean_flat_share". A function's site ":tanh" becomes "tanh", and "a:gelu#2" "a.gelu-2":
+        loggers allow few characters.
+        """
+        counts = self.counts()
+        found = {f"{prefix}/{_tag(v)}": float(counts.get(v, 0)) for v in LOGGED}
+        for name, site in self.sites.items():
+            of_site = f"{prefix}/{_tag(name)}"
+            found |= {f"{of_site}/{_tag(v)}": float(len(site.which(v))) for v in LOGGED}
+            if _is_finite(site.recent.flat_share):
+                found[f"{of_site}/mean_flat_share"] = site.recent.flat_share.mean().item()
+        return found
+
     def log(self, writer: Any, step: int | None = None, *, prefix: str = "watch") -> None:
         """Write to TensorBoard: `writer` is a `torch.utils.tensorboard.SummaryWriter`.
 
-        A site writes under prefix/site: scalars "hard-dead", "soft-dead", "mostly saturated" (how
-        many units) and "flat share" (mean), and histograms over the units of the "mean", "std",
-        "flat share" and "largest slope". A function's site ":tanh" becomes "tanh", "a:gelu#2"
-        "a.gelu-2": TensorBoard's tags have few characters.
+        It writes the `scalars`, and for each site histograms over the units of the "mean", "std",
+        "flat share" and "largest slope".
         """
+        for name, value in self.scalars(prefix).items():
+            writer.add_scalar(name, value, step)
         for name, site in self.sites.items():
-            tag = f"{prefix}/{name.lstrip(':').replace(':', '.').replace('#', '-')}"
-            for verdict in ("hard-dead", "soft-dead", "mostly saturated"):
-                count = len(site.which(verdict))
-                writer.add_scalar(f"{tag}/{verdict.replace(' ', '_')}", count, step)
             for figure in ("mean", "std", "flat_share", "largest_slope"):
                 values = getattr(site.recent, figure)
-                if values is None or not values.isfinite().all():
-                    continue
-                if figure == "flat_share":
-                    writer.add_scalar(f"{tag}/mean_flat_share", values.mean().item(), step)
-                writer.add_histogram(f"{tag}/units/{figure}", values, step)
+                if _is_finite(values):
+                    writer.add_histogram(f"{prefix}/{_tag(name)}/units/{figure}", values, step)
 
     def __str__(self) -> str:
         """A summary, a line a site, and the worst units with their evidence; 80 columns."""
@@ -167,6 +180,15 @@ class Report:
 
     def _repr_html_(self) -> str:
         return rendering.html(self)
+
+
+def _tag(name: str) -> str:
+    """A name in the characters that loggers allow."""
+    return name.lstrip(":").replace(":", ".").replace("#", "-").replace("@", "-").replace(" ", "_")
+
+
+def _is_finite(values: Tensor | None) -> bool:
+    return values is not None and bool(values.isfinite().all())
 
 
 def _listed(value: Any) -> Any:

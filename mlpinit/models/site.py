@@ -239,10 +239,8 @@ class Site:
             )
         changes = {}
         if not data_set:
-            names = ("births", "deaths", "revivals")
-            changes = {name: getattr(windows, name).cpu().clone() for name in names}
-            changes["history"] = windows.history()
-            changes["since"] = windows.since.cpu().clone() if windows.events else None
+            changes = {**windows.lives.changes(), "history": windows.history()}
+            changes["since"] = windows.lives.since.cpu().clone() if windows.events else None
         return SiteReport(
             name=name,
             activation=kind.name,

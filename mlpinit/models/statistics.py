@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-__all__ = ["Figures", "Sums", "merge"]
+__all__ = ["Figures", "Sums", "merge", "together"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Sums:
 
 
 def merge(a: Sums | None, b: Sums) -> Sums:
-    """The figures of a's rows and b's together; a comes first."""
+    """The figures of a's rows and b's together."""
     if a is None:
         return b
     n = a.n + b.n
@@ -90,9 +92,59 @@ def merge(a: Sums | None, b: Sums) -> Sums:
     return Sums(
         n,
         a.examples + b.examples,
-        (a.steps[0], b.steps[1]),
+        (min(a.steps[0], b.steps[0]), max(a.steps[1], b.steps[1])),
         torch.add(a.mean, apart, alpha=b.n / n),
         (a.m2 + b.m2).addcmul_(apart, apart, value=a.n * b.n / n),
         a.counts + b.counts,
         torch.maximum(a.tops, b.tops),
     )
+
+
+_LEAST, _MOST = ("smallest", "z_smallest"), ("largest", "z_largest", "largest_slope")
+_SHARES = ("flat_share", "zero_slope_share", "zero_share", "size")
+
+
+def together(parts: Sequence[Figures]) -> Figures:
+    """The figures of several stretches of rows as those of one: what each counts adds up exactly.
+
+    Means and deviations are merged in the order given. A figure that any of them lacks is None.
+
+    >>> z = torch.zeros(1)
+    >>> told = {"mean": z, "std": z, "smallest": None, "largest": z, "largest_slope": None}
+    >>> told |= dict.fromkeys(("z_smallest", "z_largest", "zero_slope_share", "zero_share", "size"))
+    >>> few = Figures(1, 1, (0, 0), flat_share=z, **told)
+    >>> many = Figures(3, 3, (1, 3), flat_share=z + 1, **told)
+    >>> both = together([few, many])
+    >>> both.n, both.steps, both.flat_share.tolist()
+    (4, (0, 3), [0.75])
+    """
+    names = {
+        n for n in (*_LEAST, *_MOST, *_SHARES) if all(getattr(p, n) is not None for p in parts)
+    }
+    shares, least, most = ([n for n in group if n in names] for group in (_SHARES, _LEAST, _MOST))
+
+    def sums(part: Figures) -> Sums:
+        counts = [getattr(part, name) * part.n for name in shares]
+        counts = [c if n == "size" else c.round() for n, c in zip(shares, counts, strict=True)]
+        tops = [*(-getattr(part, name) for name in least), *(getattr(part, name) for name in most)]
+        return Sums(
+            part.n,
+            part.examples,
+            part.steps,
+            part.mean,
+            part.std**2 * part.n,
+            _rows(counts, part.mean),
+            _rows(tops, part.mean),
+        )
+
+    whole = reduce(merge, map(sums, parts))
+    figures = dict.fromkeys((*_LEAST, *_MOST, *_SHARES))
+    figures |= zip(shares, whole.counts / whole.n, strict=True)
+    figures |= zip(least, -whole.tops[: len(least)], strict=True)
+    figures |= zip(most, whole.tops[len(least) :], strict=True)
+    std = (whole.m2 / whole.n).sqrt()
+    return Figures(whole.n, whole.examples, whole.steps, whole.mean, std, **figures)
+
+
+def _rows(rows: list[Tensor], like: Tensor) -> Tensor:
+    return torch.stack(rows) if rows else like.new_zeros(0, len(like))

@@ -12,19 +12,21 @@ hands it over.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from mlpinit.models.batches import Batches
-from mlpinit.models.comparing import compared, difference, largest, outputs, rounding
-from mlpinit.models.flow import Cuts, find_cuts
+from mlpinit.models.comparing import compared, difference, outputs
+from mlpinit.models.flow import Cuts
 from mlpinit.models.graph import Dead, Map
-from mlpinit.models.measuring import Measured, check_padding, measure, unusual
+from mlpinit.models.layers import keep_inputs, keep_outputs, weight_axes
+from mlpinit.models.measuring import Followed, check_padding, measure, unusual
+from mlpinit.models.parts import Parts
 from mlpinit.models.sites import sites
-from mlpinit.models.tracing import SiteError, check_model, named_inputs, trace
+from mlpinit.models.tracing import SiteError, check_model
 from mlpinit.progress import printable
 
 __all__ = ["Removal", "RemovalError", "remove", "sites"]
@@ -42,6 +44,7 @@ class Removal:
     - `removed`: site → the units that went, sorted
     - `parameters_before`, `parameters_after`: how many numbers each holds as parameters
     - `new_biases`: layers that had no bias and got one, to hold what was folded
+    - `kept`: site → why its units stayed
     """
 
     model: nn.Module = field(repr=False)
@@ -50,14 +53,20 @@ class Removal:
     parameters_before: int
     parameters_after: int
     new_biases: tuple[str, ...] = ()
+    kept: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """One line: units, parameters, difference."""
+        """One line: units, parameters, difference. Where a site was kept, a line for each too."""
         n = sum(map(len, self.removed.values()))
-        return printable(
+        lines = [
             f"{n} unit{'s'[: n != 1]} removed: {self.parameters_before:,} → "
             f"{self.parameters_after:,} parameters, outputs within {self.largest_difference:.1e}"
-        )
+        ]
+        if self.kept:
+            went = ((site, len(units)) for site, units in self.removed.items())
+            lines += [f"{site!r}: {n} unit{'s'[: n != 1]} removed" for site, n in went]
+            lines += [f"{site!r}: kept, {why}" for site, why in self.kept.items()]
+        return printable("\n".join(lines))
 
 
 def remove(
@@ -67,18 +76,23 @@ def remove(
     *,
     tolerance: float | None = None,
     allow_live: bool = False,
+    strict: bool = False,
 ) -> Removal:
     """A copy of `model` without the units in `dead`, whose outputs on `data` are the same.
 
     Each unit's constant output, measured on the data where it enters a layer, goes into that
-    layer's bias; then the unit goes from the layer that makes it (Linear, Conv1d to Conv3d; for a
-    convolution a unit is a channel), from a batch norm on its way, and from the layers that read
-    it. On the way there may be activations, batch norm, dropout, pooling, flattening and other
-    changes of shape, concatenation, and arithmetic with numbers.
+    layer's bias; then the unit goes from the layer that makes it (Linear, Conv1d to Conv3d, GPT-2's
+    Conv1D; for a convolution a unit is a channel), from a batch norm or a depthwise convolution on
+    its way, and from the layers that read it. On the way there may be activations, dropout,
+    pooling, flattening and other changes of shape, concatenation, and arithmetic with numbers.
+    Where the activation is a gate, unit i of what it lets through goes too, be that another layer's
+    or the other half of the same one.
 
-    - `model`: any module that torch.fx can trace. It is not changed
-    - `dead`: site → units, as `sites(model)` names the sites; indices count along the last axis
-      after a Linear layer and along the channels after a convolution. A mask (units,) will do
+    - `model`: any module that torch.fx can trace, or in which it can trace the part around a site,
+      as an MLP block of a transformer. It is not changed
+    - `dead`: site → units, as `audit`, `watch` and `sites` name the sites; indices count along the
+      last axis after a Linear layer and along the channels after a convolution. A mask (units,)
+      will do
     - `data`: a batch of inputs (a tensor, or a tuple of just the forward's arguments), or an
       iterable of batches that can be walked more than once, such as a list or a DataLoader. Of a
       batch (x, y) in it as many items are passed on as the forward requires; a dict, or that of
@@ -87,15 +101,18 @@ def remove(
       vary on the data and still be called constant. None means rounding: 100 machine epsilons of
       the dtype (at most 0.05), times the largest output if that is above 1
     - `allow_live`: accept units that vary; their mean is folded. The tolerance on the outputs holds
+    - `strict`: raise where any site is refused. Otherwise what can be removed is, and the answer's
+      `kept` says which sites stayed and why
 
     The promise is for evaluation mode. In training, batch norm puts a constant unit at its shift
     and dropout makes it flicker; neither is in a bias. Classes, names, dtypes, devices,
     `requires_grad` and train or eval mode are kept; gradients are not, and an optimiser holds the
     old parameters: make a new one.
 
-    Raises `RemovalError` when a unit is not constant, when it reaches an operation through which it
-    cannot be followed (the message names it), when a weight is shared, or when the copy misses the
-    tolerance; `ValueError` for a site or a unit that does not exist, or data that is none.
+    A site is refused when a unit of it is not constant, when it reaches an operation through which
+    it cannot be followed (the reason names it), when a weight is shared, or when a copy without its
+    units misses the tolerance. Raises `RemovalError` when all sites are refused; `ValueError` for a
+    site or a unit that does not exist, or data that is none.
 
     Source: removing units that are always 0 is Hu, Peng, Tai & Tang, "Network Trimming" (2016).
 
@@ -109,25 +126,61 @@ def remove(
     """
     check_model(model)
     probe = _copy(model).eval()
-    graph = trace(probe, named_inputs(probe, data))
-    batches = Batches(data, graph, probe)
-    plan = Map(probe, graph, next(iter(batches)))
-    wanted = plan.checked(dead)
-    for site, units in wanted.items():
-        if len(units) == plan.n_units(site):
-            raise RemovalError(
-                f"all {len(units)} units of site {site!r} are to go, and with them what the model "
-                "makes of its input there; leave one in, or replace the layer"
-            )
-    cuts = find_cuts(plan, wanted)
-    measured = measure(plan, cuts, wanted, batches)
-    if not allow_live:
-        _check_constant(wanted, measured, tolerance)
-    check_padding(plan, cuts, measured, tolerance)
-    result = _copy(model)
-    new_biases = _operate(result, cuts, measured)
-    moved = _verify(probe, result, batches, tolerance, lambda: _blame(plan, cuts, measured))
-    return Removal(result, moved, wanted, _n_parameters(model), _n_parameters(result), new_biases)
+    batches = Batches(data, probe)
+    parts = Parts(probe, batches)
+    jobs, refused = parts.follow(dead, _check_left)
+    measure(jobs, parts.run, batches)
+    sound = []
+    for job in jobs:
+        try:
+            if not allow_live:
+                _check_constant(job, tolerance)
+            check_padding(job, tolerance)
+            sound.append(job)
+        except SiteError as error:
+            refused[job.site] = error
+    sound = _with_units_left(sound, refused)
+    trial = _Trial(model, probe, batches, tolerance)
+    result, moved, new_biases = trial.run(sound, refused, strict=strict)
+    removed = {job.site: job.units for job in sound if job.site not in refused}
+    return Removal(
+        result,
+        moved,
+        removed,
+        _n_parameters(model),
+        _n_parameters(result),
+        new_biases,
+        {site: str(error) for site, error in refused.items()},
+    )
+
+
+def _check_left(plan: Map, site: str, units: list[int]) -> None:
+    if len(units) == plan.n_units(site):
+        raise RemovalError(_all_would_go(site, len(units)))
+
+
+def _all_would_go(site: str, n: int) -> str:
+    return (
+        f"all {n} units of site {site!r} are to go, and with them what the model "
+        "makes of its input there; leave one in, or replace the layer"
+    )
+
+
+def _with_units_left(jobs: Sequence[Followed], refused: dict[str, SiteError]) -> list[Followed]:
+    """Those sites that together leave every layer a unit and an input."""
+    cuts, left = Cuts(), []
+    for job in jobs:
+        together = copy.deepcopy(cuts)
+        together.add(job.cuts)
+        if any(
+            len(gone) >= job.plan.modules[path].weight.size(weight_axes(job.plan.modules[path])[0])
+            for path, gone in together.outputs.items()
+        ):
+            refused[job.site] = RemovalError(_all_would_go(job.site, len(job.units)))
+        else:
+            cuts = together
+            left.append(job)
+    return left
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -141,53 +194,106 @@ def _n_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _check_constant(
-    dead: Mapping[str, list[int]], measured: Measured, tolerance: float | None
-) -> None:
-    for site, range_ in measured.at_sites.items():
-        allowed = rounding(range_.dtype, largest(range_.mean)) if tolerance is None else tolerance
-        live = (~(range_.width <= allowed)).nonzero().flatten().tolist()
-        if live:
-            k = live[0]
-            more = f" (and {len(live) - 1} more)" if len(live) > 1 else ""
-            raise RemovalError(
-                f"unit {dead[site][k]} of site {site!r}{more} varies: on the data its output runs "
-                f"from {range_.low[k]:.4g} to {range_.high[k]:.4g}. Name constant units only, or "
-                "raise the tolerance, or pass allow_live=True to fold its mean"
-            )
+def _check_constant(job: Followed, tolerance: float | None) -> None:
+    if live := job.said.varying(tolerance):
+        k = live[0]
+        more = f" (and {len(live) - 1} more)" if len(live) > 1 else ""
+        raise RemovalError(
+            f"unit {job.units[k]} of site {job.site!r}{more} varies: on the data its output runs "
+            f"from {job.said.low[k]:.4g} to {job.said.high[k]:.4g}. Name constant units only, or "
+            "raise the tolerance, or pass allow_live=True to fold its mean"
+        )
 
 
-def _operate(model: nn.Module, cuts: Cuts, measured: Measured) -> tuple[str, ...]:
+@dataclass
+class _Trial:
+    """Cutting copies of a model, and comparing them with it on the data."""
+
+    model: nn.Module
+    probe: nn.Module
+    batches: Batches
+    tolerance: float | None
+
+    def run(
+        self, jobs: Sequence[Followed], refused: dict[str, SiteError], *, strict: bool
+    ) -> tuple[nn.Module, float, tuple[str, ...]]:
+        """Cut all sites; where that misses, all that do not miss alone. The others are refused."""
+        if refused and (strict or not jobs):
+            raise _first(refused)
+        try:
+            return self._cut(jobs)
+        except SiteError as error:
+            if strict or len(jobs) < 2:
+                raise _counted(error, len(refused)) from None
+        good = []
+        for job in jobs:
+            try:
+                self._cut([job])
+                good.append(job)
+            except SiteError as error:
+                refused[job.site] = error
+        if not good:
+            raise _first(refused)
+        return self._cut(good)
+
+    def _cut(self, jobs: Sequence[Followed]) -> tuple[nn.Module, float, tuple[str, ...]]:
+        result = _copy(self.model)
+        new_biases = _operate(result, jobs)
+        try:
+            moved = _verify(self.probe, result, self.batches, self.tolerance)
+        except _ApartError as error:
+            raise RemovalError(f"{error}{_blame(jobs)}") from None
+        return result, moved, new_biases
+
+
+def _first(refused: Mapping[str, SiteError]) -> SiteError:
+    """The error to raise where nothing can be removed."""
+    return _counted(next(iter(refused.values())), len(refused) - 1)
+
+
+def _counted(error: SiteError, more: int) -> SiteError:
+    """An error, with how many more sites are refused."""
+    if not more:
+        return error
+    return RemovalError(f"{error} ({more} more site{'s'[: more != 1]} cannot be changed either)")
+
+
+def _operate(model: nn.Module, jobs: Sequence[Followed]) -> tuple[str, ...]:
     """Fold and delete, in place. The layers that got a bias."""
-    new_biases = []
+    cuts, new_biases = Cuts(), []
     with torch.no_grad():
-        for node, channels in cuts.inputs.items():
-            layer = model.get_submodule(node.target)
-            if _fold(layer, sorted(channels), measured.at_inputs[node].mean):
-                new_biases.append(str(node.target))
-        for node, channels in cuts.inputs.items():
-            layer = model.get_submodule(node.target)
-            _keep(layer, ("weight",), _rest(layer.weight.size(1), channels), dim=1)
-            _resize(layer, ("in_features", "in_channels"), layer.weight.size(1))
-        for node, channels in cuts.outputs.items():
-            layer = model.get_submodule(node.target)
-            _keep(layer, ("weight", "bias"), _rest(layer.weight.size(0), channels))
-            _resize(layer, ("out_features", "out_channels"), layer.weight.size(0))
-        for node, channels in cuts.norms.items():
-            norm = model.get_submodule(node.target)
-            kept = _rest(norm.num_features, channels)
-            _keep(norm, ("weight", "bias", "running_mean", "running_var"), kept)
-            norm.num_features = len(kept)
+        for path, constants in _constants(jobs).items():
+            channels = sorted(constants)
+            folded = torch.tensor([constants[c] for c in channels], dtype=torch.float64)
+            if _fold(model.get_submodule(path), channels, folded):
+                new_biases.append(path)
+        for job in jobs:
+            cuts.add(job.cuts)
+        for path, channels in cuts.inputs.items():
+            keep_inputs(model.get_submodule(path), channels)
+        for path, channels in (*cuts.outputs.items(), *cuts.norms.items()):
+            keep_outputs(model.get_submodule(path), channels)
     return tuple(new_biases)
+
+
+def _constants(jobs: Sequence[Followed]) -> dict[str, dict[int, float]]:
+    """What each input of each layer was on the data, of those that go."""
+    found: dict[str, dict[int, float]] = {}
+    for job in jobs:
+        for path, range_ in job.heard.items():
+            channels = sorted(job.cuts.inputs[path])
+            mean = range_.mean.tolist() if channels else []
+            found.setdefault(path, {}).update(zip(channels, mean, strict=True))
+    return found
 
 
 def _fold(layer: nn.Module, channels: list[int], constants: Tensor) -> bool:
     """b += Σ over the channels of (their weights) · constant. Whether the layer had no bias."""
     if not channels or not constants.any():
         return False
-    W = layer.weight.detach().cpu().double()  # (out, in, *kernel)
+    W = layer.weight.detach().cpu().double().movedim(weight_axes(layer)[0], 0)  # (out, in, *kernel)
     shift = W[:, channels].flatten(2).sum(2) if W.ndim > 2 else W[:, channels]
-    shift = shift @ constants.cpu().double()
+    shift = shift @ constants
     if layer.bias is None:
         requires_grad = layer.weight.requires_grad
         layer.bias = nn.Parameter(shift.to(layer.weight), requires_grad=requires_grad)
@@ -196,34 +302,12 @@ def _fold(layer: nn.Module, channels: list[int], constants: Tensor) -> bool:
     return False
 
 
-def _rest(n: int, gone: set[int]) -> list[int]:
-    return [i for i in range(n) if i not in gone]
-
-
-def _keep(module: nn.Module, names: tuple[str, ...], kept: list[int], dim: int = 0) -> None:
-    """Keep some entries of parameters or buffers, along one axis."""
-    for name in names:
-        old = getattr(module, name, None)
-        if old is None:
-            continue
-        new = old.detach().index_select(dim, torch.tensor(kept, device=old.device))
-        if isinstance(old, nn.Parameter):
-            new = nn.Parameter(new, requires_grad=old.requires_grad)
-        setattr(module, name, new)
-
-
-def _resize(layer: nn.Module, names: tuple[str, ...], size: int) -> None:
-    for name in names:
-        if hasattr(layer, name):
-            setattr(layer, name, size)
+class _ApartError(RemovalError):
+    """The outputs of the two models differ by more than the tolerance."""
 
 
 def _verify(
-    before: nn.Module,
-    after: nn.Module,
-    batches: Batches,
-    tolerance: float | None,
-    blame: Callable[[], str],
+    before: nn.Module, after: nn.Module, batches: Batches, tolerance: float | None
 ) -> float:
     """The largest difference of an output on the data; `RemovalError` above the tolerance."""
 
@@ -247,21 +331,25 @@ def _verify(
     for module, mode in modes.items():
         module.training = mode
     if not most <= allowed:
-        raise RemovalError(
-            f"without the units an output differs by {most:.3g}; the tolerance is "
-            f"{allowed:.3g}{blame()}"
+        raise _ApartError(
+            f"without the units an output differs by {most:.3g}; the tolerance is {allowed:.3g}"
         )
     return most
 
 
-def _blame(plan: Map, cuts: Cuts, measured: Measured) -> str:
+def _blame(jobs: Sequence[Followed]) -> str:
     """Where a followed unit varies most as it enters a layer, and what is unusual on the way."""
-    odd = unusual(cuts, plan)
-    widths = {n: float(r.width.max()) for n, r in measured.at_inputs.items() if len(r.width)}
-    if not widths or not max(widths.values()):
+    odd = "".join(dict.fromkeys(unusual(job.cuts, job.plan) for job in jobs))
+    widths = [
+        (float(range_.width.max()), path)
+        for job in jobs
+        for path, range_ in job.heard.items()
+        if len(range_.width)
+    ]
+    width, path = max(widths, default=(0.0, ""))
+    if not width:
         return odd
-    node = max(widths, key=widths.get)
-    return f". A unit varies by {widths[node]:.3g} on the data where it enters {node.target!r}{odd}"
+    return f". A unit varies by {width:.3g} on the data where it enters {path!r}{odd}"
 
 
 def _apart(wanted: list[Tensor], got: list[Tensor]) -> float:

@@ -14,24 +14,33 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx import Node
 
-from mlpinit.models.names import ACTIVATION_MODULES, LAYERS, NORMS
+from mlpinit.models.calls import Call
+from mlpinit.models.layers import is_layer
+from mlpinit.models.names import ACTIVATION_MODULES, NORMS
 
 __all__ = [
+    "LeavesError",
     "SiteError",
     "by_name",
     "called",
     "caller",
     "check_model",
     "evaluating",
+    "input_names",
     "mapping_in",
     "named_inputs",
     "trace",
+    "unmarked",
     "where",
 ]
 
 
 class SiteError(ValueError):
     """The units of a site cannot be followed, or not be changed without changing others."""
+
+
+class LeavesError(SiteError):
+    """They come from outside the part of the model that was traced, or go there."""
 
 
 def called(node: Node) -> str:
@@ -75,37 +84,66 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class _Tracer(fx.Tracer):
-    """Activation modules, layers and batch norms are single nodes, subclasses included."""
+    """Activation modules and layers are single nodes, subclasses included, and so is batch norm.
 
-    def __init__(self, given: Mapping[str, object]) -> None:
+    A batch norm with a forward of its own may hold an activation, and is looked into.
+    """
+
+    def __init__(self, model: nn.Module, path: str, call: Call | None) -> None:
         super().__init__()
-        self.given = given
+        self.part, self.path, self.call = model.get_submodule(path), path, call
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (*ACTIVATION_MODULES, *LAYERS, *NORMS)) or (
-            super().is_leaf_module(m, module_qualified_name)
+        if m is self.part:
+            return False
+        if isinstance(m, NORMS):
+            return any(type(m).forward is norm.forward for norm in NORMS)
+        return (
+            isinstance(m, ACTIVATION_MODULES)
+            or is_layer(m)
+            or super().is_leaf_module(m, module_qualified_name)
         )
+
+    def call_module(
+        self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict[str, object]
+    ) -> object:
+        """A module that cannot be traced is one node, as long as all else can be."""
+        if self.call is None or m is self.part:
+            return super().call_module(m, forward, args, kwargs)
+        n_nodes, stack = len(self.graph.nodes), self.module_stack.copy()
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            self.module_stack = stack
+            for node in reversed(list(self.graph.nodes)[n_nodes:]):
+                if node.op != "get_attr":  # of which there may be one for all uses
+                    self.graph.erase_node(node)
+            proxy = self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
+            proxy.node.meta["opaque"] = True
+            return proxy
 
     def create_args_for_root(
         self, root_fn: Callable, is_module: bool, concrete_args: object = None
     ) -> tuple[Callable, list]:
-        """Only what is given, or has no default, is traced: `mask=None` is None."""
+        """Data is traced, as it is in the call; without one, what must be given is."""
+        if self.call is not None:
+            return self._as_called(root_fn)
         names = _required(root_fn)
         if names is None:
             return super().create_args_for_root(root_fn, is_module, concrete_args)
-        names = [n for n in inspect.signature(root_fn).parameters if n in {*names, *self.given}]
-        named = {
-            name: self.create_proxy("placeholder", name, (), {})
-            if isinstance(self.given.get(name, _TENSOR), Tensor)
-            else self.given[name]
-            for name in names
-        }
+        named = {name: self.create_proxy("placeholder", name, (), {}) for name in names}
         named_ones = by_name(root_fn, names)
         first = [named.pop(name) for name in names if name not in named_ones]
         return functools.partial(root_fn, **named), [self.root, *first]
 
-
-_TENSOR = torch.empty(0)
+    def _as_called(self, root_fn: Callable) -> tuple[Callable, list]:
+        forward = type(self.part).forward
+        names = self.call.names(forward)
+        data = [self.create_proxy("placeholder", name, (), {}) for name in names]
+        args, kwargs = self.call.filled(iter(data))
+        if not self.path:
+            return functools.partial(root_fn, **kwargs), [self.root, *args]
+        return (lambda *_: self.part(*args, **kwargs)), []  # by its call: sites bear its name
 
 
 def _parameters(forward: Callable) -> list[inspect.Parameter]:
@@ -147,17 +185,38 @@ def mapping_in(batch: object) -> Mapping | None:
     return batch if isinstance(batch, Mapping) else None
 
 
-def trace(model: nn.Module, given: Mapping[str, object] | None = None) -> fx.Graph:
-    """The model's forward as a graph; `SiteError` for one that torch.fx cannot trace.
+def input_names(model: nn.Module, given: Iterable[str] = ()) -> list[str]:
+    """The forward's arguments that a batch goes into: what must be given, and what is `given`."""
+    forward = type(model).forward
+    names = {*(_required(forward) or ()), *given}
+    return [p.name for p in _parameters(forward) if p.name in names]
 
-    Arguments with a default have that, but for those `given` by name: tensors are inputs then, and
-    anything else is what it is.
+
+def trace(model: nn.Module, call: Call | None = None, path: str = "") -> fx.Graph:
+    """A forward as a graph; `SiteError` for one that torch.fx cannot trace.
+
+    It is that of the whole model, with what must be given and no more; or, of a `call`, that of
+    the part at `path`, where a module inside that cannot be traced is a single node. The nodes
+    bear names from the whole model's point of view.
     """
     try:
-        return _Tracer(given or {}).trace(model)
+        return _Tracer(model, path, call).trace(model)
     except Exception as error:
+        part = f" (module {path!r})" if path else ""
         raise SiteError(
-            f"torch.fx cannot trace {type(model).__name__} ({error}); units can be "
-            "followed only where the forward neither branches nor loops on its data "
+            f"torch.fx cannot trace {type(model.get_submodule(path)).__name__}{part} ({error}); "
+            "units can be followed only where the forward neither branches nor loops on its data "
             "(nn.TransformerEncoderLayer branches: write the block out, as a module of your own)"
         ) from error
+
+
+@contextmanager
+def unmarked(model: nn.Module) -> Iterator[None]:
+    """Take away what tracing leaves on a model: tensors that a forward makes of numbers."""
+    before = set(vars(model))
+    try:
+        yield
+    finally:
+        for name in set(vars(model)) - before:
+            if name.startswith("_tensor_constant"):
+                delattr(model, name)

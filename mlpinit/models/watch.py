@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
+from mlpinit.models import ranks
 from mlpinit.models.axes import Slice
 from mlpinit.models.chunking import Scratch
 from mlpinit.models.observer import Names, Observation, Observer
@@ -43,6 +44,10 @@ WINDOW = 3000
 MANY_CALLS = 4  # applications in one forward pass that the report remarks on
 
 Mask = Callable[[Any], Tensor] | bool | None
+_SETTINGS = (
+    "every", "window", "enough", "phase", "ignore", "together", "axes", "batch_axis", "sizes",
+    "data_set",
+)  # fmt: skip
 
 Activations = Mapping[type[nn.Module] | Callable, Slope | None]
 
@@ -119,8 +124,10 @@ def watch(
     the end of the block: of small layers it holds the latest rows, up to 2 MB a site and 32 MB in
     all, for counting a few rows costs as much as counting many. It does not grow with the run.
 
-    The watch belongs to one process and thread: under `DistributedDataParallel` each process has
-    a report of its own, `DataParallel` is refused, and so is a compiled model.
+    The watch belongs to one process and thread. Under `DistributedDataParallel` and FSDP each rank
+    watches its own share of the batches, and `report(all_ranks=True)` merges what they saw. Wrap
+    the model first; `watch(model.module)` gives its sites the names that they had before.
+    `DataParallel` is refused, and so is a compiled model.
 
     Raises `TypeError` for what is no module, `ValueError` for arguments that cannot be used and
     models that cannot be watched.
@@ -263,11 +270,51 @@ class Watch:
         sites = (site for site in self.sites.values() if site is not None)
         return self._scratch.nbytes() + sum(site.nbytes() for site in sites)
 
-    def report(self) -> Report:
+    def report(self, *, all_ranks: bool = False, group: Any = None) -> Report:
         """What is known so far, inside the `with` block or after it.
 
-        Raises `RuntimeError` when there is nothing to report: no forward pass, no activation.
+        - `all_ranks`: merge what all processes of a `torch.distributed` run saw, as if one had seen
+          every batch. It is a collective call: every rank has to make it, and each gets the merged
+          report; a rank that others do not follow waits until the process group's timeout. Without
+          it nothing waits, and rank 0 may call alone. Where no process group has been set up it
+          changes nothing. With the backend nccl, call `torch.cuda.set_device` before
+        - `group`: the process group to merge over, if not all: where ranks share their batches, as
+          under tensor parallelism, one of those whose batches differ
+
+        Counts, extremes and verdicts are then exactly those of one process, with a window of
+        `window` examples on each rank; means and deviations are equal to rounding.
+
+        Raises `RuntimeError` when there is nothing to report, on any rank: no forward pass, no
+        activation. `ValueError` when the ranks' watches have not the same arguments.
         """
+        if all_ranks:
+            return ranks.merged(ranks.gathered(self.part(), group))
+        report = self._own_report()
+        if self.data_set or ranks.size() == 1:
+            return report
+        alone = (
+            f"this is one of {ranks.size()} ranks; report(all_ranks=True), called on every rank, "
+            "is the report of all of them"
+        )
+        return replace(report, notes=(*report.notes, alone))
+
+    def part(self) -> ranks.Part:
+        """What this process has to tell the others, its report or why there is none."""
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        try:
+            report = self._own_report()
+        except RuntimeError as error:
+            return ranks.Part(error=error, settings=settings)
+        names = self._told_names()
+        sites = {names.get(name, name): site for name, site in self.sites.items()}
+        return ranks.Part(
+            report,
+            kinds={name: replace(sites[name].kind, slope=None, f=None) for name in report.sites},
+            courses={name: sites[name].windows.course() for name in report.sites},
+            settings=settings,
+        )
+
+    def _own_report(self) -> Report:
         sites = {name: site for name, site in self.sites.items() if site is not None}
         if not sites:
             raise RuntimeError(self._nothing())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import browser
 import pytest
-from book_build import chromium
+from book_build import chromium, labs
 from bs4 import BeautifulSoup
 from built_pages import soup
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -184,7 +184,8 @@ def test_axe_finds_nothing_serious(visits: dict[str, browser.Visit], view: tuple
 @pytest.mark.parametrize("width", browser.WIDTHS)
 def test_keyboard_reaches_everything(visits: dict[str, browser.Visit], width: int) -> None:
     none((name, visit.focus[width]["unreached"]) for name, visit in visits.items())
-    first = {name: visit.focus[width]["first"] for name, visit in visits.items()}
+    alone = labs.ALONE  # a page that is all main content
+    first = {n: visit.focus[width]["first"] for n, visit in visits.items() if n != alone}
     assert {name: stop for name, stop in first.items() if "Skip to main content" not in stop} == {}
 
 
@@ -216,6 +217,38 @@ def test_a_box_that_scrolls_is_a_stop_before_the_theme_makes_it_one(
     page.evaluate(unstopped)
     assert not page.evaluate("inPage.hasTabStops()")
     assert page.evaluate(f"{unstopped}; dispatchEvent(new Event('resize')); inPage.hasTabStops()")
+
+
+SIGNS = """(box) => [
+  box.classList.contains("more-before"),
+  box.classList.contains("more-after"),
+  box.getAttribute("aria-description"),
+]"""
+TO_AN_END = """(box, end) => new Promise((done) => {
+  box.addEventListener("scroll", () => requestAnimationFrame(() => done()), { once: true });
+  box.scrollLeft = end * (box.scrollWidth - box.clientWidth);
+})"""
+
+
+def test_a_box_that_scrolls_says_so_and_fades_where_it_goes_on(
+    page: Page, pages: dict[Path, BeautifulSoup]
+) -> None:
+    page.set_viewport_size({"width": 390, "height": browser.HEIGHT})
+    page.goto(with_element(pages, "main div.highlight > pre").as_uri())
+    browser.settle(page)
+    box = page.locator("main .more-after:visible").first.element_handle()
+    said = "This box scrolls sideways."
+    assert box.evaluate(SIGNS) == [False, True, said]
+    faded = "(box) => getComputedStyle(box).maskImage !== 'none'"
+    assert box.evaluate(faded)
+    box.evaluate(TO_AN_END, 0.5)
+    assert box.evaluate(SIGNS) == [True, True, said]
+    box.evaluate(TO_AN_END, 1)
+    assert box.evaluate(SIGNS) == [True, False, said]
+    page.set_viewport_size({"width": 1280, "height": browser.HEIGHT})
+    page.wait_for_function("(box) => !box.hasAttribute('aria-description')", arg=box)
+    assert box.evaluate(SIGNS) == [False, False, None]
+    assert not box.evaluate(faded)
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])

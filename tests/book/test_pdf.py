@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from book_build import onepage
 from bs4 import BeautifulSoup, Tag
 from joblib import Parallel, delayed
 from playwright.sync_api import Browser
@@ -25,7 +27,7 @@ DOCUMENTS = [TOC["root"], *(document for part in PARTS.values() for document in 
 TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # of print.css, in CSS pixels
 NOT_PRINTED = (
     ".headerlink, .only-dark, .stacked, details.hide, .toctree-wrapper, [role=tooltip], "
-    ".warm-up :is(input, .field, .feedback, summary)"
+    ".run-page, .start, .warm-up :is(input, .field, .feedback, summary)"
 )
 WIDER_THAN_THE_PAGE = """() => [...document.querySelectorAll('main *')].filter(element =>
     element.getBoundingClientRect().right > document.documentElement.clientWidth + 1
@@ -70,6 +72,10 @@ class Printed:
             else:
                 page = self.reader.get_destination_page_number(entry) + 1
                 yield level, " ".join(entry.title.split()), page
+
+    def next_to(self, page: int) -> int:
+        """The page on which the next begins that has a bookmark: a part's contents may take two."""
+        return min(other for _, _, other in self.outline if other > page)
 
     def page_of(self, title: str) -> int:
         (page,) = (page for level, name, page in self.outline if name == title and level < 2)
@@ -144,14 +150,17 @@ def test_each_chapter_begins_a_page_of_its_own(printed: Printed) -> None:
 
 
 def test_contents_name_the_right_pages(printed: Printed) -> None:
-    lines = printed.texts[printed.page_of("Contents") - 1].split("\n")
+    first = printed.page_of("Contents")
+    pages = printed.texts[first - 1 : printed.next_to(first) - 1]
+    lines = {" ".join(line.split()) for text in pages for line in text.split("\n")}
     for title in (words(article.h1) for article in printed.articles.values()):
-        assert f"{title} {printed.page_of(title)}" in [" ".join(line.split()) for line in lines]
+        assert f"{title} {printed.page_of(title)}" in lines
 
 
 def test_pages_bear_their_number_and_chapter(printed: Printed) -> None:
-    bare = {1} | {page for level, _, page in printed.outline if level == 0}
-    bare -= {printed.page_of("Contents"), printed.page_of(words(printed.articles[TOC["root"]].h1))}
+    parts = {page for level, _, page in printed.outline if level == 0}
+    parts -= {printed.page_of("Contents"), printed.page_of(words(printed.articles[TOC["root"]].h1))}
+    bare = {1} | {n for page in parts for n in range(page, printed.next_to(page))}
     for number, text in enumerate(printed.texts, 1):
         assert (str(number) in text.split("\n")) == (number not in bare), number
     for article in printed.articles.values():
@@ -305,6 +314,21 @@ def test_a_link_to_what_is_left_out_stops_the_print(project: Project) -> None:
     assert result.returncode != 0
     assert "book-chapter--gone" in result.stdout
     assert not list((project.root / "_build").glob("pdf/*.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("address", "in_print"),
+    [
+        ("#lab-1:scale=0.2", "#book-chapter"),  # a lab's setting: paper has none to set
+        ("chapter.html#playground:bias=20", "#book-chapter"),
+        ("chapter.html#where", "#book-chapter--where"),
+    ],
+)
+def test_a_link_to_a_setting_leads_to_the_page(address: str, in_print: str) -> None:
+    link = BeautifulSoup(f'<a href="{address}">try it</a>', "html.parser").a
+    book = SimpleNamespace(documents=["book/chapter"])
+    onepage.into_the_book(link, "book/chapter", book)
+    assert link["href"] == in_print
 
 
 @pytest.mark.browser

@@ -56,6 +56,14 @@ def test_a_run_in_the_page_is_torch_s(page, html):
     assert page.evaluate(f"{RUN}.last.dev") == pytest.approx(dev, abs=1e-4)
 
 
+def test_the_page_that_stands_alone_follows_the_system_s_colours(page, html):
+    page.emulate_media(color_scheme="light")
+    opened(page, html)
+    for theme in ("light", "dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+
+
 def test_units_that_are_stuck_are_seen_removed_and_recycled(page, html):
     opened(page, html, setting="bias=20&units=40&steps=200")
     dead, units = page.evaluate(f"{RUN}.dead")

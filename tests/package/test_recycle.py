@@ -360,7 +360,7 @@ def test_shared_and_computed_weights_are_refused():
     unchanged(tied, call, "one parameter|shared")
     normed = mlp()
     nn.utils.parametrizations.weight_norm(normed[0])
-    call = lambda: recycle(normed, DEAD, rows(), generator=generator())  # noqa: E731
+    call = lambda: recycle(normed, DEAD, rows(), generator=generator(), strict=True)  # noqa: E731
     unchanged(normed, call, "computed from other")
 
 

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from mlpinit.models.batches import Batches
-from mlpinit.models.flow import find_cuts
-from mlpinit.models.graph import Map
+from mlpinit.models.flow import Cuts
 from mlpinit.models.measuring import measure
+from mlpinit.models.parts import Parts
 from mlpinit.models.sites import sites
-from mlpinit.models.tracing import SiteError, trace
+from mlpinit.models.tracing import SiteError
 
 
 class Block(nn.Module):
@@ -46,16 +46,16 @@ def test_names_are_those_of_modules_and_of_callers_in_the_order_of_the_forward_p
 
 
 def plan(model, x):
-    graph = trace(model.eval())
-    batches = Batches(x, graph, model)
-    return Map(model, graph, next(iter(batches))), batches
+    batches = Batches(x, model.eval())
+    parts = Parts(model, batches)
+    return parts.maps[""], parts, batches
 
 
 @pytest.mark.parametrize(
     "of", [torch.tensor, np.array, list, iter], ids=["torch", "numpy", "list", "iterator"]
 )
 def test_units_are_told_by_indices_or_by_a_mask(of):
-    chosen, _ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
+    chosen, *_ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
     assert chosen.checked({"1": of([5, 0, 5])}) == {"1": [0, 5]}
     assert chosen.checked({"1": of([])}) == {}
     if of in (torch.tensor, np.array):
@@ -67,7 +67,7 @@ def test_units_are_told_by_indices_or_by_a_mask(of):
 
 
 def test_what_tells_no_units_is_refused():
-    chosen, _ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
+    chosen, *_ = plan(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), torch.ones(1, 3))
     for dead in ([5], torch.ones(8, dtype=torch.bool)):
         with pytest.raises(
             TypeError, match=r"wanted \{site: units\}, as a report's dead\(\) gives"
@@ -94,17 +94,20 @@ class Shapes(nn.Module):
 
 
 def test_units_are_followed_to_every_place_that_belongs_to_them():
-    site_map, batches = plan(Shapes(), torch.randn(7, 6, generator=torch.Generator()))
+    site_map, parts, batches = plan(Shapes(), torch.randn(7, 6, generator=torch.Generator()))
     dead = {":relu": [1], ":tanh": [0]}
-    cuts = find_cuts(site_map, dead)
-    by_name = {str(n.target): sorted(found) for n, found in cuts.inputs.items()}
-    assert by_name == {"out": [0, 2 + 5, 2 + 6, 2 + 7, 2 + 8, 2 + 9]}
-    assert {str(n.target): found for n, found in cuts.outputs.items()} == {"conv": {1}, "side": {0}}
-    assert {str(n.target): found for n, found in cuts.norms.items()} == {"norm": {1}}
-    measured = measure(site_map, cuts, dead, batches)
+    jobs, refused = parts.follow(dead)
+    assert refused == {}
+    cuts = Cuts()
+    for job in jobs:
+        cuts.add(job.cuts)
+    assert cuts.inputs == {"out": {0, 2 + 5, 2 + 6, 2 + 7, 2 + 8, 2 + 9}}
+    assert cuts.outputs == {"conv": {1}, "side": {0}}
+    assert cuts.norms == {"norm": {1}}
+    measure(jobs, parts.run, batches)
     x = next(iter(batches))[0]
     want = torch.tanh(site_map.modules["side"](x))[:, 0]
-    said = measured.at_sites[":tanh"]
+    said = next(job.said for job in jobs if job.site == ":tanh")
     assert said.mean.item() == pytest.approx(want.mean().item(), abs=1e-6)
     assert said.width.item() == pytest.approx((want.max() - want.min()).item(), abs=1e-6)
 

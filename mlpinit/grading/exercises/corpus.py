@@ -393,7 +393,7 @@ def _weighted(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     return every.mean(0), every.std(0, correction=0)
 
 
-def _spread(
+def _mean_and_variance(
     values: Tensor, counts: Tensor, correction: int = 0, power: int = 1
 ) -> tuple[Tensor, Tensor]:
     v, n = values.double(), counts.double()
@@ -415,7 +415,7 @@ def _cancelled(v: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
 
 WEIGHTED = Exercise(
     id="1.3",
-    title="Mean and spread by counts",
+    title="Mean and standard deviation by counts",
     function="weighted_mean_and_std",
     points=2,
     cases=_weighted_cases,
@@ -433,26 +433,27 @@ WEIGHTED = Exercise(
             lambda v, n: (v.double().mean(0), v.double().std(0)),
         ),
         Mistake(
-            "the mean is weighted but the spread is not: every squared distance has its count too",
-            lambda v, n: (_weighted(v, n)[0], _spread(v, n, power=0)[1].sqrt()),
+            "the mean is weighted but the standard deviation is not: every squared distance has "
+            "its count too",
+            lambda v, n: (_weighted(v, n)[0], _mean_and_variance(v, n, power=0)[1].sqrt()),
         ),
         Mistake(
-            "the mean is weighted but the spread is that of the distinct contexts: weigh the "
-            "squared distances as well",
+            "the mean is weighted but the standard deviation is that of the distinct contexts: "
+            "weigh the squared distances as well",
             lambda v, n: (_weighted(v, n)[0], v.double().std(0, correction=0)),
         ),
         Mistake(
-            "the mean is weighted but the spread is torch's std of the distinct contexts: weigh "
-            "the squared distances, and divide by the number of examples",
+            "the mean is weighted but the standard deviation is torch's std of the distinct "
+            "contexts: weigh the squared distances, and divide by the number of examples",
             lambda v, n: (_weighted(v, n)[0], v.double().std(0)),
         ),
         Mistake(
             "this is the variance: the standard deviation is its square root",
-            _spread,
+            _mean_and_variance,
         ),
         Mistake(
             "the squares were divided by n − 1: here they are divided by n, the number of examples",
-            lambda v, n: (_weighted(v, n)[0], _spread(v, n, correction=1)[1].sqrt()),
+            lambda v, n: (_weighted(v, n)[0], _mean_and_variance(v, n, correction=1)[1].sqrt()),
         ),
         Mistake(
             "the weights were squared too: the count multiplies the squared distance, once",
@@ -482,8 +483,8 @@ WEIGHTED = Exercise(
             _cancelled,
         ),
         Mistake(
-            "this is the standard error, over the root of the number of examples: the spread of "
-            "the examples themselves is asked",
+            "this is the standard error, over the root of the number of examples: the standard "
+            "deviation of the examples themselves is asked",
             lambda v, n: (_weighted(v, n)[0], _weighted(v, n)[1] / n.sum().sqrt()),
         ),
         Mistake(
@@ -561,7 +562,7 @@ WEIGHTED = Exercise(
         "float32 for a unit that hardly moves from 1.",
     ),
     teaches="Anything that is a mean over examples is had exactly from the distinct contexts, the "
-    "spread included.",
+    "standard deviation included.",
 )
 
 

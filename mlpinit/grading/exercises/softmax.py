@@ -184,7 +184,7 @@ LOG_SOFTMAX = Exercise(
 def _first_loss_cases(g: Generator) -> list[Case]:
     return [
         Case((torch.randn(2, 3, generator=g),)),
-        Case((5 * torch.randn(32, 27, generator=g),), "a wide spread"),
+        Case((5 * torch.randn(32, 27, generator=g),), "large logits"),
         Case((0.1 * torch.randn(50, 4, generator=g, dtype=torch.float64) + 7,), "float64"),
         Case((1000 + torch.randn(6, 5, generator=g),), "all near 1,000"),
         Case((torch.tensor([[400.0, 0.0, -400.0], [0.0, 90.0, 3.0]]),), "far apart"),
@@ -343,9 +343,9 @@ def _logits(h: Tensor, W: Tensor) -> Tensor:
     return h.double() @ W.double()
 
 
-def _factor(h: Tensor, W: Tensor, spread: float) -> float:
+def _factor(h: Tensor, W: Tensor, std_of_logits: float) -> float:
     o = _logits(h, W)
-    return spread / math.sqrt((o.square().mean() - o.mean() ** 2).item())
+    return std_of_logits / math.sqrt((o.square().mean() - o.mean() ** 2).item())
 
 
 FACTOR_MISTAKES = (
@@ -387,8 +387,8 @@ FACTOR_MISTAKES = (
         lambda h, W, s: s / _logits(h, W).std(0).mean(),
     ),
     Mistake(
-        "the spread is multiplied by the standard deviation: divide, large logits need a small "
-        "factor",
+        "the wanted standard deviation is multiplied by that of the logits: divide, large logits "
+        "need a small factor",
         lambda h, W, s: s * _logits(h, W).std(),
     ),
     Mistake(
@@ -412,11 +412,11 @@ FACTOR_MISTAKES = (
         lambda h, W, s: s / (h.double().std() * W.double().std() * h.shape[1] ** 0.5),
     ),
     Mistake(
-        "this is 1/√fan-in times the spread, for weights still to be drawn: these are given",
+        "this is 1/√fan-in times the wanted, for weights still to be drawn: these are given",
         lambda h, W, s: torch.tensor(s / h.shape[1] ** 0.5),
     ),
     Mistake(
-        "this brings the activations to the spread: it is wanted of the logits",
+        "this brings the activations to the wanted standard deviation: it is wanted of the logits",
         lambda h, W, s: s / h.double().std(),
     ),
     Mistake(

@@ -356,14 +356,14 @@ def _variances(g: Tensor, correction: int = 0) -> Tensor:
 NOISE = Exercise(
     id="4.3",
     title="The noise before it is drawn",
-    function="batch_spread",
+    function="batch_noise",
     points=2,
     cases=_noise_cases,
     oracle=_noise,
     atol=1e-12,
     mistakes=(
         _noise_mistake(
-            "this is the square of the spread: the root is missing",
+            "this is the square of the noise: the root is missing",
             lambda g, b: _variances(g).sum() / b,
         ),
         _noise_mistake(
@@ -372,7 +372,7 @@ NOISE = Exercise(
             lambda g, b: _variances(g).sum().sqrt() / b,
         ),
         _noise_mistake(
-            "this is σ, the spread of one example: the batch has a mean of B",
+            "this is σ, the noise of one example: the batch has a mean of B",
             lambda g, b: _variances(g).sum().sqrt(),
         ),
         _noise_mistake(
@@ -434,12 +434,13 @@ NOISE = Exercise(
             lambda g, b: (_variances(g, 1) / b).sqrt(),
         ),
         _noise_mistake(
-            "this is the spread of the gradients' lengths: take the mean gradient away as vectors",
+            "this is the standard deviation of the gradients' lengths: take the mean gradient "
+            "away as vectors",
             lambda g, b: g.norm(dim=1).std(correction=0) / b**0.5,
         ),
         _noise_mistake(
-            "this is the spread of the gradients' lengths, over n − 1: take the mean gradient away "
-            "as vectors",
+            "this is the standard deviation of the gradients' lengths, over n − 1: take the mean "
+            "gradient away as vectors",
             lambda g, b: g.norm(dim=1).std() / b**0.5,
         ),
         _noise_mistake(

@@ -162,8 +162,8 @@ def weighted_mean_and_std__wrong_unweighted(values, counts):
     return values.mean(0), values.std(0, correction=0)
 
 
-def weighted_mean_and_std__wrong_spread_unweighted(values, counts):
-    """the mean is weighted but the spread is not"""
+def weighted_mean_and_std__wrong_std_unweighted(values, counts):
+    """the mean is weighted but the standard deviation is not"""
     mean = counts.to(values.dtype) @ values / counts.sum()
     return mean, ((values - mean) ** 2).mean(0).sqrt()
 

@@ -125,45 +125,45 @@ def expected_first_loss__right_smoothed_target(logits):
     return functional.cross_entropy(logits, uniform).item()
 
 
-def output_factor__wrong_variance(h, W, spread):
+def output_factor__wrong_variance(h, W, std_of_logits):
     """divides by the variance"""
-    return spread / (h @ W).var().item()
+    return std_of_logits / (h @ W).var().item()
 
 
-def output_factor__wrong_inverse(h, W, spread):
+def output_factor__wrong_inverse(h, W, std_of_logits):
     """this is the inverse"""
-    return (h @ W).std().item() / spread
+    return (h @ W).std().item() / std_of_logits
 
 
-def output_factor__wrong_root_mean_square(h, W, spread):
+def output_factor__wrong_root_mean_square(h, W, std_of_logits):
     """over the root mean square"""
-    return spread / (h @ W).square().mean().sqrt().item()
+    return std_of_logits / (h @ W).square().mean().sqrt().item()
 
 
-def output_factor__wrong_formula(h, W, spread):
+def output_factor__wrong_formula(h, W, std_of_logits):
     """over all draws of weights"""
-    return spread / (h.shape[1] * h.square().mean()).sqrt().item()
+    return std_of_logits / (h.shape[1] * h.square().mean()).sqrt().item()
 
 
-def output_factor__wrong_negative(h, W, spread):
+def output_factor__wrong_negative(h, W, std_of_logits):
     """wanted a positive number"""
-    return -spread / (h @ W).std().item()
+    return -std_of_logits / (h @ W).std().item()
 
 
-def output_factor__wrong_guessed(h, W, spread):
+def output_factor__wrong_guessed(h, W, std_of_logits):
     """the logits' standard deviation is"""
     return 0.01
 
 
-def output_factor__right_over_n(h, W, spread):
-    return spread / (h @ W).std(correction=0)
+def output_factor__right_over_n(h, W, std_of_logits):
+    return std_of_logits / (h @ W).std(correction=0)
 
 
-def output_factor__right_bisection(h, W, spread):
+def output_factor__right_bisection(h, W, std_of_logits):
     low, high = 0.0, 1e9
     for _ in range(100):
         middle = (low + high) / 2
-        too_loud = (h.double() @ (middle * W.double())).std() > spread
+        too_loud = (h.double() @ (middle * W.double())).std() > std_of_logits
         low, high = (low, middle) if too_loud else (middle, high)
     return middle
 

@@ -169,73 +169,73 @@ def warmup_cosine__right_list(steps, warmup, peak, final):
     return _rates(steps, warmup, peak, final)
 
 
-def batch_spread__wrong_no_root(gradients, batch_size):
+def batch_noise__wrong_no_root(gradients, batch_size):
     """the root is missing"""
     return gradients.var(0, correction=0).sum() / batch_size
 
 
-def batch_spread__wrong_over_batch_size(gradients, batch_size):
+def batch_noise__wrong_over_batch_size(gradients, batch_size):
     """divides by B where √B is meant"""
     return gradients.var(0, correction=0).sum().sqrt() / batch_size
 
 
-def batch_spread__wrong_one_example(gradients, batch_size):
-    """the spread of one example"""
+def batch_noise__wrong_one_example(gradients, batch_size):
+    """the noise of one example"""
     return (gradients - gradients.mean(0)).square().sum(1).mean().sqrt()
 
 
-def batch_spread__wrong_sample_variance(gradients, batch_size):
+def batch_noise__wrong_sample_variance(gradients, batch_size):
     """divides by n − 1"""
     return (torch.cov(gradients.T).trace() / batch_size).sqrt()
 
 
-def batch_spread__wrong_n(gradients, batch_size):
+def batch_noise__wrong_n(gradients, batch_size):
     """divides by the number of rows"""
     return (gradients.var(0, correction=0).sum() / len(gradients)).sqrt()
 
 
-def batch_spread__wrong_not_centred(gradients, batch_size):
+def batch_noise__wrong_not_centred(gradients, batch_size):
     """the full gradient is not taken away"""
     return (gradients.square().sum(1).mean() / batch_size).sqrt()
 
 
-def batch_spread__wrong_mean_over_parameters(gradients, batch_size):
+def batch_noise__wrong_mean_over_parameters(gradients, batch_size):
     """averaged over the parameters"""
     return (gradients.var(0, correction=0).mean() / batch_size) ** 0.5
 
 
-def batch_spread__wrong_sum_of_deviations(gradients, batch_size):
+def batch_noise__wrong_sum_of_deviations(gradients, batch_size):
     """standard deviations of the parameters are added"""
     return gradients.std(0, correction=0).sum() / batch_size**0.5
 
 
-def batch_spread__wrong_mean_distance(gradients, batch_size):
+def batch_noise__wrong_mean_distance(gradients, batch_size):
     """the mean of the distances"""
     return (gradients - gradients.mean(0)).norm(dim=1).mean() / batch_size**0.5
 
 
-def batch_spread__wrong_without_replacement(gradients, batch_size):
+def batch_noise__wrong_without_replacement(gradients, batch_size):
     """without replacement"""
     n = len(gradients)
     variance = gradients.var(0, correction=0).sum() * (n - batch_size) / (n - 1)
     return (variance / batch_size).sqrt()
 
 
-def batch_spread__wrong_per_parameter(gradients, batch_size):
+def batch_noise__wrong_per_parameter(gradients, batch_size):
     """the shape is (3,), wanted ()"""
     return (gradients.var(0, correction=0) / batch_size).sqrt()
 
 
-def batch_spread__right_covariance(gradients, batch_size):
+def batch_noise__right_covariance(gradients, batch_size):
     return (torch.cov(gradients.T, correction=0).trace() / batch_size).sqrt()
 
 
-def batch_spread__right_moments(gradients, batch_size):
+def batch_noise__right_moments(gradients, batch_size):
     second = gradients.square().sum(1).mean()
     return math.sqrt((second - gradients.mean(0).square().sum()).item() / batch_size)
 
 
-def batch_spread__right_slow_loop(gradients, batch_size):
+def batch_noise__right_slow_loop(gradients, batch_size):
     rows = gradients.tolist()
     means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
     total = sum((v - m) ** 2 for row in rows for v, m in zip(row, means, strict=True))
@@ -298,7 +298,7 @@ WRONG = {
             [_curve(*a)[: a[1]], _curve(*a[:3], 0.0)[a[1] :] + a[3]]
         ),
     },
-    "batch_spread": {
+    "batch_noise": {
         "all entries together": lambda g, b: (g.flatten().var() / b).sqrt(),
         "and divided by n − 1": _root_of(lambda g, n, p: _squares(g).sum() / (n - 1) / p),
         "this divides by B − 1": lambda g, b: (_squares(g).sum() / len(g) / (b - 1)).sqrt(),

@@ -42,7 +42,7 @@ PACKAGE = "mlpinit"
 CALL = "chapter.claim("
 FOLDERS = ("", "part*/", "back/")
 # What a page shows and how, on which no measurement depends.
-SHOWN = {"plots", "lab", "chapter", "progress", "grading"}
+SHOWN = {"plots", "lab", "chapter", "progress", "grading", "schematics", "stacking"}
 NO_CODE = {"lineno", "col_offset", "end_lineno", "end_col_offset", "type_ignores", "kind"}
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADER = re.compile(r"\A(?:---\n(.*?)^---\n|((?::[^\n]*\n)*))", re.MULTILINE | re.DOTALL)

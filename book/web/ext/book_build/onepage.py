@@ -45,6 +45,7 @@ JOINT = '<span class="joint"> ·&nbsp;</span>'
 LONG_CODE = 20  # lines; may be broken over two pages
 NUMBER = re.compile(r'(<span class="page-of" data-anchor="([^"]+)">)\d+')
 ANCHOR = re.compile(r'<[^>]* id="([^"]+)"')
+SETTING = re.compile(r"[a-z0-9-]+:")  # a lab's, not a place: paper keeps none
 LINK = re.compile(r'<a [^>]*href="#([^"]*)"')
 
 
@@ -241,7 +242,8 @@ def into_the_book(link: Tag, document: str, book: Book) -> None:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(document), parts.path))
         target = unquote(target.removesuffix(".html"))
     if target in book.documents:
-        link["href"] = "#" + anchor_of(target, unquote(parts.fragment))
+        place = "" if SETTING.match(parts.fragment) else unquote(parts.fragment)
+        link["href"] = "#" + anchor_of(target, place)
     else:
         link.unwrap()
 
