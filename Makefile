@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-labs bench-playground records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-labs bench-playground records evidence gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -94,6 +94,24 @@ else
 test-package: $(PACKAGE)  ## test the package alone (TORCH="torch==2.4.*" tries that one, elsewhere than in .venv)
 	@"$(PY)" -m pytest tests/package mlpinit --ignore=mlpinit/grading
 endif
+
+# The trainers that mlpinit.integrations works with, at versions of their own, in an environment of their own.
+TRAINERS := _build/integrations-venv
+TRAINERS_PY := $(call python_of,$(TRAINERS))
+TRAINERS_INSTALLED := $(TRAINERS)/.installed-$(call checksum,tests/integrations/requirements.txt)
+
+$(TRAINERS_INSTALLED): $(INSTALLED)
+	@echo "Installing Lightning, transformers, fastai and their loggers into $(TRAINERS) (once; half a minute)"
+	@rm -rf "$(TRAINERS)"
+	@$(PYTHON) -m venv "$(TRAINERS)"
+	@{ "$(TRAINERS_PY)" -m pip --disable-pip-version-check --no-input install -qq --no-compile $(TORCH_OPTIONS) \
+		"$$(grep '^torch==' tests/integrations/requirements.txt)" && \
+		$(UV) pip install --quiet --no-deps --python "$(TRAINERS_PY)" --requirement tests/integrations/requirements.txt; } || { \
+		echo "The trainers could not be installed, and nothing was tested: this needs a network, once"; exit 1; }
+	@touch "$@"
+
+test-integrations: $(TRAINERS_INSTALLED)  ## test the callbacks in Lightning, Hugging Face's Trainer and fastai themselves
+	@"$(TRAINERS_PY)" -m pytest -c tests/integrations/pytest.ini tests/integrations
 
 lab: $(PACKAGE)  ## open the book's chapters in JupyterLab (PAGE=book/part1/corpus.md opens that one; LAB="..." are options of its own)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/book/web/jupyter:$$JUPYTER_CONFIG_PATH" JUPYTER_PREFER_ENV_PATH=1 \

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlpinit.integrations.monitor import Monitor, missing
+from mlpinit.integrations.monitor import Log, Monitor, missing
 
 try:
     from fastai.callback.core import Callback
@@ -20,20 +20,24 @@ class WatchCallback(Callback):
 
         learn = Learner(dls, model, cbs=[TensorBoardCallback(), WatchCallback(every=10)])
 
-    Its arguments are those of `mlpinit.integrations.Monitor`, which is `monitor`. Scalars go to
-    the writer of a `TensorBoardCallback` and to the run of a `WandbCallback`, where the learner has
-    one, and are kept in `scalars` in any case, as (step, scalars). `watch.json` and `watch.txt`
-    are written after each epoch and at the end to the folder where the learner saves models.
+    - `log`: what to call with the scalars and the step, such as `wandb.log` or
+      `mlflow.log_metrics`. The writer of a `TensorBoardCallback` has them in any case, where the
+      learner has one, and so has `scalars`, as (step, scalars)
+    - the others: as for `mlpinit.integrations.Monitor`, which is `monitor`
+
+    `watch.json` and `watch.txt` are written after each epoch and at the end to the folder where
+    the learner saves models. The step is `train_iter`, from 1.
 
     Raises `ImportError` where fastai is not installed, and `ValueError` as `Monitor` does.
     """
 
     order = 60  # after TensorBoardCallback has made its writer, and the Recorder
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, log: Log | None = None, **options: Any) -> None:
         """As the class says."""
         super().__init__()
-        self.monitor, self.scalars = Monitor(**options), []
+        self.monitor, self.log_to = Monitor(**options), log
+        self.scalars: list[tuple[int, dict[str, float]]] = []
 
     def before_fit(self) -> None:
         """Begin to watch, unless it is no training: a search for a rate, or predictions."""
@@ -44,7 +48,9 @@ class WatchCallback(Callback):
     def after_batch(self) -> None:
         """Log and recycle, where that is due."""
         if self.learn.training:
-            self.monitor.step(self.learn.train_iter, self._log, [self.learn.opt])
+            optimizer = self.learn.opt
+            torchs_own = getattr(optimizer, "opt", optimizer)  # fastai's wrapper has no state
+            self.monitor.step(self.learn.train_iter, self._log, [torchs_own])
 
     def after_epoch(self) -> None:
         """Write the report where models are saved."""
@@ -66,7 +72,5 @@ class WatchCallback(Callback):
             if writer is not None:
                 for name, value in scalars.items():
                     writer.add_scalar(name, value, step)
-            elif hasattr(callback, "_wandb_step"):
-                import wandb  # noqa: PLC0415 (there, for the callback has imported it)
-
-                wandb.log(scalars, step=callback._wandb_step)
+        if self.log_to is not None:
+            self.log_to(scalars, step)

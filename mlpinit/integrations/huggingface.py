@@ -49,14 +49,15 @@ class WatchCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Log and recycle, where that is due."""
         self.monitor.step(state.global_step, self._log, [kwargs["optimizer"]])
+        if state.global_step >= state.max_steps or control.should_training_stop:
+            self.monitor.log(self._log)  # now: at the end of training loggers have closed
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the report into the checkpoint's folder."""
         self.monitor.write(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Log and write once more, and leave the model as it was."""
-        self.monitor.log(self._log)
+        """Write once more, and leave the model as it was."""
         self.monitor.write(args.output_dir)
         self.monitor.stop()
 

@@ -17,8 +17,9 @@ from typing import Any
 from torch import Generator, nn
 from torch.optim import Optimizer
 
+from mlpinit.models import ranks
 from mlpinit.recycle import Recycling, recycle
-from mlpinit.watch import Report, Watch, audit, ranks, watch
+from mlpinit.watch import Report, Watch, audit, watch
 
 __all__ = ["Monitor", "missing"]
 
@@ -75,6 +76,7 @@ class Monitor:
         self._watch: Watch | None = None
         self._model: nn.Module | None = None
         self._step = 0
+        self._logged = -1
         self._warned = False
 
     def start(self, model: nn.Module, step: int = 0) -> None:
@@ -85,7 +87,7 @@ class Monitor:
                 "recycling writes whole weights, and this model's are sharded over the ranks; "
                 "watch it without recycle_every, and recycle the gathered model after training"
             )
-        self._model, self._step = model, step
+        self._model, self._step, self._logged = model, step, -1
         self._watch = watch(model, self.every, **self.options)
         self._watch.__enter__()
 
@@ -110,7 +112,10 @@ class Monitor:
             self.log(log)
 
     def log(self, log: Log) -> None:
-        """Look at what is known now, and hand it on as scalars."""
+        """Look at what is known now, and hand it on as scalars, once at each step."""
+        if self._logged == self._step:
+            return
+        self._logged = self._step
         if self.look() and ranks.is_first():
             scalars = self.report.scalars(self.prefix)
             if self.recycle_every is not None:

@@ -3,8 +3,9 @@
 In x·σ(1.702 x) the sigmoid is no unit: the unit is x, as a linear map gives it, and its slope is
 that of the whole product. A value that is made of one other, entry by entry, has a `Formula` here,
 which can be worked out again from that root. Where two such values of one root are combined, and
-an activation is among what they are made of, the result is the activation, and not its part. What
-is made of parameters alone is told too: weights are no units.
+an activation is among what they are made of, the result is the activation, and not its part. So it
+is without one where the value bends on the way, as in x·(x > 0). What is made of parameters alone
+is told too: weights are no units.
 
 Nothing is kept alive but parameters: values are held by weak references, for one forward pass.
 """
@@ -13,19 +14,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from mlpinit.models.names import ARITHMETIC, CONSTANTS
+from mlpinit.models.names import ARITHMETIC, BENDS, CASTS, CONSTANTS, SCALES
 
 __all__ = [
     "Formula",
     "Formulas",
     "arithmetic_functions",
     "constant_functions",
+    "folding_functions",
+    "put_where_",
     "rearranging_functions",
 ]
 
@@ -67,12 +71,16 @@ class Formula:
 
     - `parts`: the sites whose activations are on the way
     - `shaped`: whether tensors of several entries are among the constants
+    - `bends`: whether a function on the way does, as `names.BENDS` has them; `exps`: whether exp is
     - `whole`: the formulas within it that were themselves seen as activations
     - `why`: why its slope cannot be told, or ""
     - `signature`: what tells it from another formula: its functions and numbers
     """
 
-    __slots__ = ("args", "call", "kwargs", "parts", "root", "shaped", "signature", "whole", "why")
+    __slots__ = (
+        "args", "bends", "call", "exps", "kwargs", "parts", "ref", "root", "shaped", "signature",
+        "whole", "why",
+    )  # fmt: skip
 
     def __init__(
         self, root: Root, call: Callable | None = None, args: tuple = (),
@@ -80,6 +88,7 @@ class Formula:
     ) -> None:  # fmt: skip
         """`args` and `kwargs` hold `Formula`s where the call was given their values."""
         self.root, self.call, self.args, self.kwargs = root, call, args, kwargs or {}
+        self.ref: Callable[[], Tensor | None] = root.ref if call is None else _gone
         given = [*args, *self.kwargs.values()]
         made_of = [a for a in given if type(a) is Formula]
         self.parts = tuple(dict.fromkeys(part for a in made_of for part in a.parts))
@@ -88,6 +97,9 @@ class Formula:
             isinstance(a, Tensor) and a.ndim > 0 for a in given
         )
         self.why = next((a.why for a in made_of if a.why), "")
+        name = plain_name(call) if call else ""
+        self.bends = name in BENDS or any(a.bends for a in made_of)
+        self.exps = name in _EXPS or any(a.exps for a in made_of)
         named = ((key, _sign(value)) for key, value in self.kwargs.items())
         self.signature = (call, *map(_sign, args), *named) if call else ()
 
@@ -110,6 +122,53 @@ class Formula:
             found = known[id(self)] = self.call(*args, **kwargs)
         return found
 
+    def made_of(self) -> list[Formula]:
+        """The formulas that the call was given."""
+        return [a for a in (*self.args, *self.kwargs.values()) if type(a) is Formula]
+
+    def from_the_last(self) -> tuple[Formula, Tensor] | None:
+        """The same of the last value that it is all made of and that is still there, and that."""
+        order: dict[int, Formula] = {}
+
+        def walk(formula: Formula) -> None:
+            if id(formula) not in order:
+                for made_of in formula.made_of():
+                    walk(made_of)
+                order[id(formula)] = formula
+
+        walk(self)
+        for formula in list(order.values())[-2::-1]:  # the latest first, after what it is made of
+            value = None if formula.parts or formula.call is None else formula.ref()
+            if value is not None and not self._passes_by(formula, set()):
+                found = self._replaced(formula, Formula(Root(value)), {})
+                found.signature = self.signature
+                return found, value
+        return None
+
+    def _passes_by(self, formula: Formula, seen: set[int]) -> bool:
+        """Whether a way leads to the root that does not go through that formula."""
+        if self is formula or id(self) in seen:
+            return False
+        seen.add(id(self))
+        if self.call is None:
+            return True
+        return any(a._passes_by(formula, seen) for a in self.made_of())
+
+    def _replaced(self, formula: Formula, by: Formula, known: dict[int, Formula]) -> Formula:
+        if self is formula:
+            return by
+        if id(self) not in known:
+            args = tuple(
+                a._replaced(formula, by, known) if type(a) is Formula else a for a in self.args
+            )
+            kwargs = {
+                key: a._replaced(formula, by, known) if type(a) is Formula else a
+                for key, a in self.kwargs.items()
+            }
+            made = known[id(self)] = Formula(by.root, self.call, args, kwargs)
+            made.parts, made.why = self.parts, self.why
+        return known[id(self)]
+
     def tensors(self) -> Iterator[Tensor]:
         """The constants that are tensors."""
         for a in (*self.args, *self.kwargs.values()):
@@ -119,10 +178,41 @@ class Formula:
                 yield from a.tensors()
 
 
+def _gone() -> None:
+    """What is known of the value of a formula that nothing has."""
+
+
 def _sign(value: object) -> object:
     if type(value) is Formula:
         return value.signature
     return value if isinstance(value, int | float | str | torch.dtype) else type(value)
+
+
+def plain_name(function: Callable) -> str:
+    """The name of a function or method, without underscores."""
+    return getattr(function, "__name__", "").removeprefix("special_").strip("_")
+
+
+_EXPS = frozenset(("exp", "exp2", "expm1", "sinh", "cosh"))
+_LOGS = frozenset(("log", "log2", "log1p"))
+_HINGES = frozenset(("maximum", "minimum", "fmax", "fmin", "max", "min"))
+
+
+def put_where_(x: Tensor, where: Tensor, value: object) -> Tensor:
+    """x[where] = value."""
+    x[where] = value
+    return x
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What reduces a stack of values, as one call of them all."""
+
+    reduce: Callable
+    kwargs: tuple
+
+    def __call__(self, *values: Tensor) -> Tensor:
+        return self.reduce(torch.stack(values), 0, **dict(self.kwargs))
 
 
 def works_in_place(function: Callable, args: list | tuple, kwargs: Mapping[str, Any]) -> bool:
@@ -153,6 +243,7 @@ class Formulas:
         self.constants: dict[int, weakref.ref] = {}
         self.buffers = {id(b): b for b in model.buffers()}
         self.any_over = False
+        self.stacks: dict[int, tuple] = {}  # stacked values: (itself, formulas, axis)
         self.order: dict[str, int] = {}  # of the activations, as they were applied
         self.inner: set[tuple] = set()  # (site, signature) of formulas that are parts of others
         self.maximal: dict[str, list[Formula]] = {}  # by part: those that are part of no other
@@ -175,6 +266,7 @@ class Formulas:
             self.maximal,
             self.order,
             self.inputs,
+            self.stacks,
         ):
             held.clear()
         self.any_over = False
@@ -230,13 +322,20 @@ class Formulas:
 
     def put(self, value: Tensor, formula: Formula) -> None:
         """Say what a value is made of."""
-        self.formulas[id(value)] = weakref.ref(value), formula
+        self._forget(value)
+        formula.ref = weakref.ref(value)
+        self.formulas[id(value)] = formula.ref, formula
+
+    def _forget(self, value: Tensor) -> None:
+        known = self.formulas.pop(id(value), None)
+        if known is not None:
+            known[1].ref = _gone
 
     def overwritten(self, value: Tensor, part: str = "") -> None:
         """A value was written over with something else: what was made of it no longer is."""
         formula = self.of(value)
         under = self._root(value) if formula is None else formula.root
-        self.formulas.pop(id(value), None)
+        self._forget(value)
         self.roots[id(value)] = Root(value, under, part)
         self.any_over = True
 
@@ -269,6 +368,8 @@ class Formulas:
             return out, None, None
         formulas = [self.of(a) for a in data]
         several = not any(formulas) and any(a is not data[0] for a in data)
+        if len(data) > 1 and plain_name(func) in CASTS:
+            data, formulas = data[:1], formulas[:1]
         if not data or (several and not self.any_over):
             out = func(*args, **kwargs)
             if not data:
@@ -345,10 +446,11 @@ class Formulas:
         root = next(iter(known.values())).root
         formula = Formula(root, func, tuple(map(swap, args)), named)
         entering = [a for a in (*formula.args, *named.values()) if type(a) is Formula]
-        combines = bool(formula.parts) and len(entering) > 1
+        combines = bool(formula.parts) and (len(entering) > 1 or self._scales(func, formula))
+        bends = not formula.parts and self._bends(func, args, formula, entering)
         if _random(func, args, kwargs):
             formula.why = "a dropout is part of it"
-        z = root.ref() if combines else None
+        z = root.ref() if combines or bends else None
         in_place = works_in_place(func, args, kwargs)
         if z is not None and in_place and z is args[0]:
             z = z.detach().clone()
@@ -359,9 +461,104 @@ class Formulas:
             self.overwritten(out)
         else:
             self.put(out, formula)
+        if bends:
+            known = out.is_floating_point() and not formula.why
+            return out, (formula if known else None), z
         if not combines:
             return out, None, None
         return out, (formula if self._combine(formula) else None), z
+
+    def _scales(self, func: Callable, formula: Formula) -> bool:
+        """Whether a written-out activation is multiplied by a number."""
+        of, *others = formula.args if len(formula.args) == 2 else (None,)
+        if type(of) is not Formula and others:
+            of, others = others[0], [of]
+        return (
+            type(of) is Formula
+            and id(of) in of.whole
+            and plain_name(func) in SCALES
+            and isinstance(others[0], int | float)
+        )
+
+    def _bends(self, func: Callable, args: tuple, formula: Formula, entering: list) -> bool:
+        """Whether this makes an activation of a value without any: of the inputs it makes none."""
+        if not formula.bends or id(formula.root.ref()) in self.inputs:
+            return False
+        name = plain_name(func)
+        if len(entering) > 1:
+            return name not in CASTS
+        if name in _HINGES:  # with nothing but zeros, which is a ReLU
+            others = [a for a in args if isinstance(a, Tensor) and not self._is_data(a)]
+            return bool(others) and not any(self.is_weight(a) or a.any() for a in others)
+        if not formula.exps:
+            return False
+        over = name in ("div", "true_divide", "divide") and not isinstance(args[0], Tensor)
+        return over or name in _LOGS or name in ("reciprocal", "rtruediv", "rdiv")
+
+    def named(self, formula: Formula, site: str) -> None:
+        """A formula without activations has been seen as that site."""
+        self.order.setdefault(site, len(self.order))
+        formula.parts = (site,)
+        formula.whole |= {id(formula)}
+        self.maximal[site] = [formula]
+
+    def stacked(self, args: tuple, kwargs: Mapping[str, Any], out: Any) -> None:
+        """`out` is a stack of values; they are remembered where they are made of one."""
+        values = args[0] if args else kwargs.get("tensors")
+        if not isinstance(out, Tensor) or not all(map(self._is_data, values)):
+            return
+        formulas = [self.of(v) or Formula(self._root(v)) for v in values]
+        if len({id(f.root) for f in formulas}) == 1 and any(f.call for f in formulas):
+            axis = kwargs.get("dim", args[1] if len(args) > 1 else 0) % out.ndim
+            self.stacks[id(out)] = weakref.ref(out), formulas, axis
+
+    def _stack(self, value: object) -> tuple[list[Formula], int] | None:
+        known = self.stacks.get(id(value))
+        return known[1:] if known is not None and known[0]() is value else None
+
+    def folded(
+        self, func: Callable, args: tuple, kwargs: dict[str, Any]
+    ) -> tuple[Any, Formula | None, Tensor | None]:
+        """func(*args, **kwargs), of a stack maybe: the formula, as `arithmetic` gives it."""
+        out = func(*args, **kwargs)
+        stack = self._stack(args[0]) if args else None
+        if stack is None or not isinstance(out, Tensor):
+            return out, None, None
+        formulas, axis = stack
+        over = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        over = over[0] if isinstance(over, tuple | list) and len(over) == 1 else over
+        if not isinstance(over, int) or over % args[0].ndim != axis:
+            return out, None, None
+        others = {key: value for key, value in kwargs.items() if key != "dim"}
+        fold = _Fold(func, tuple(others.items()))
+        formula = Formula(formulas[0].root, fold, tuple(formulas))
+        self.put(out, formula)
+        z = formula.root.ref()
+        if not formula.parts or z is None or z.shape != out.shape:
+            return out, None, None
+        return out, (formula if self._combine(formula) else None), z
+
+    def unstacked(self, func: Callable, args: tuple, kwargs: Mapping[str, Any], out: Any) -> None:
+        """`out` is one of the stacked values, or all of them."""
+        stack = self._stack(args[0]) if args else None
+        if stack is None:
+            return
+        formulas, axis = stack
+        if isinstance(out, tuple | list):
+            over = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+            if over % args[0].ndim == axis:
+                for value, formula in zip(out, formulas, strict=False):
+                    self.put(value, formula)
+        elif axis == 0 and len(args) > 1 and type(args[1]) is int:
+            self.put(out, formulas[args[1]])
+
+    def mixed(self, values: Iterable[object]) -> str:
+        """The site of an activation among these that meets what it is made of, or ""."""
+        formulas = [self.formula(v) for v in values if self._is_data(v)]
+        for f in formulas:
+            if f.parts and any(f.root is g.root and f.parts != g.parts for g in formulas):
+                return f.parts[-1]
+        return ""
 
     def _combine(self, formula: Formula) -> bool:
         """Note a formula that combines activations; whether it is not known as part of another."""
@@ -388,12 +585,19 @@ def _random(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> bool:
 
 def arithmetic_functions() -> Iterator[Callable]:
     """The functions and methods that act on every entry alone and are no activations."""
-    places = (F, torch, Tensor, torch._C._nn)
+    places = (F, torch, Tensor, torch._C._nn, torch.special)
     for name in sorted(ARITHMETIC):
         for place in places:
             for spelling in (name, f"{name}_", f"__{name}__"):
                 if callable(function := getattr(place, spelling, None)):
                     yield function
+
+
+def folding_functions() -> Iterator[Callable]:
+    """Those that make one of several values along an axis."""
+    for name in ("prod", "sum", "mean", "amax", "amin", "logsumexp"):
+        for place in (torch, Tensor):
+            yield getattr(place, name)
 
 
 def rearranging_functions() -> Iterator[Callable]:

@@ -17,7 +17,8 @@ __all__ = ["is_depthwise", "is_layer", "is_linear", "keep_inputs", "keep_outputs
 def _is_conv1d(module: object) -> bool:
     """Whether it is a Linear with its weight the other way round, as GPT-2's."""
     sizes = getattr(module, "nx", None), getattr(module, "nf", None)
-    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    held = getattr(module, "_parameters", {})  # an attribute may be a proxy, while fx traces
+    weight, bias = held.get("weight"), held.get("bias")
     if type(module).__name__ != "Conv1D" or not isinstance(weight, Tensor):
         return False
     return weight.shape == sizes and isinstance(bias, Tensor) and bias.shape == sizes[1:]

@@ -10,6 +10,8 @@ __all__ = [
     "ACTIVATION_FUNCTIONS",
     "ACTIVATION_MODULES",
     "ARITHMETIC",
+    "BENDS",
+    "CASTS",
     "CONSTANTS",
     "CONVOLUTIONS",
     "ENTRYWISE",
@@ -22,6 +24,7 @@ __all__ = [
     "PRODUCT_NAMES",
     "RESHAPES",
     "RESHAPE_NAMES",
+    "SCALES",
     "SPLIT_NAMES",
     "clamp_bounds",
     "is_clamp",
@@ -52,9 +55,27 @@ ARITHMETIC = frozenset(
      "fmin", "where", "masked_fill", "heaviside", "lt", "le", "gt", "ge", "eq", "ne", "less",
      "greater", "less_equal", "greater_equal", "logical_not", "logical_and", "logical_or", "clone",
      "contiguous", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16",
-     "dropout", "feature_dropout", "alpha_dropout")
+     "dropout", "feature_dropout", "alpha_dropout", "and", "or", "xor", "invert", "bitwise_and",
+     "bitwise_or", "bitwise_not", "ndtr", "log_ndtr")
 )  # fmt: skip
 """Functions that act on every entry alone and can be parts of a written-out activation."""
+
+BENDS = frozenset(
+    ("lt", "le", "gt", "ge", "less", "greater", "less_equal", "greater_equal", "where",
+     "masked_fill", "put_where", "heaviside", "sign", "abs", "absolute", "maximum", "minimum",
+     "fmax", "fmin", "max", "min", "clamp", "clip", "clamp_min", "clamp_max", "sqrt", "rsqrt",
+     "exp", "exp2", "expm1", "log1p", "logaddexp", "erf", "erfc", "ndtr", "log_ndtr", "atan",
+     "arctan", "sinh", "cosh", "asinh", "hypot")
+)  # fmt: skip
+"""Those of them that make an activation where a value meets itself again: x·(x > 0), x·Φ(x)."""
+
+SCALES = frozenset(
+    ("mul", "rmul", "imul", "multiply", "div", "truediv", "itruediv", "true_divide", "divide")
+)
+"""Functions by which a written-out activation is scaled, where the other argument is a number."""
+
+CASTS = frozenset(("to", "type", "type_as"))
+"""Functions whose further arguments lend no values."""
 
 # What a unit may pass on its way, by what it does to it. Functions and methods go by their names,
 # without the underscore of the in-place form.

@@ -18,12 +18,21 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mlpinit.models.axes import Layout, deciding_functions, moving_functions
+from mlpinit.models.axes import (
+    Experts,
+    Layout,
+    Slice,
+    deciding_functions,
+    moving_functions,
+    part_of,
+)
 from mlpinit.models.composites import (
     Formula,
     Formulas,
     arithmetic_functions,
     constant_functions,
+    folding_functions,
+    put_where_,
     rearranging_functions,
 )
 from mlpinit.models.names import clamp_bounds, is_clamp
@@ -45,6 +54,7 @@ __all__ = ["Names", "Observation", "Observer"]
 
 _OURS = object()
 _CALL = nn.Module._call_impl.__code__
+_NO_LONGER = "what it is applied to is no longer there"
 _WEIGHTS = "applied to parameters, not to activations: weights are no units, and it is not judged"
 
 
@@ -60,6 +70,8 @@ class Observation:
     - `axis`: that of the units; `examples`: the length of the batch axis, or None: axis 0
     - `note`: what cannot be seen there; `name`: that of the site where it is known
     - `feed`: the weight, or the name of the module, of the map before it, or None
+    - `experts`: whose units they are, where several experts' maps were one call, or None
+    - `slopes`: of h's shape, where they are known already
     """
 
     base: str
@@ -76,6 +88,8 @@ class Observation:
     note: str = ""
     name: str = ""
     feed: object = None
+    experts: Experts | None = None
+    slopes: Tensor | None = None
 
     @property
     def key(self) -> tuple:
@@ -201,32 +215,13 @@ class Observer(TorchFunctionMode):
         self.layout, self.shut = Layout(), False
         self.formulas = Formulas(names.model)
         self.feed: object = None
+        self.meets_experts = False  # in this pass
         self.kept: Kept | None = None  # the rows that count in this pass, where not all do
         self.labels: dict[str, str] = {}  # site -> its function's name
         self.counted_as_one: Callable[[str], bool] = lambda name: False
         self.looks: dict[Callable, Callable] = {}
-        for function in arithmetic_functions():
-            self.looks[function] = self._arithmetic
-        for function in rearranging_functions():
-            self.looks[function] = partial(self._then, self._reshaped)
-        for function in constant_functions():
-            self.looks[function] = partial(self._then, self._constant)
-        for function, channel in deciding_functions():
-            maps = function.__name__.startswith(
-                ("linear", "conv", "matmul", "__matmul", "bilinear")
-            )
-            self.looks[function] = partial(self._then, partial(self._layer, channel, maps))
-        for function, name in clamp_functions().items():
-            self.looks[function] = partial(self._clamp, name)
-        for function in moving_functions():
-            self.looks[function] = partial(self._then, self._moved)
-        for function, name in function_names().items():
-            self.looks[function] = partial(self._activation, name, _in_place(function))
-        for name in _RECURRENT:
-            self.looks[getattr(torch, name)] = partial(self._recurrent, name)
-        for function, slope in functions.items():
-            name = function.__name__.strip("_")
-            self.looks[function] = partial(self._activation, name, _in_place(function), slope=slope)
+        self._look_at_values()
+        self._look_at_activations()
 
     def __torch_function__(
         self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
@@ -239,8 +234,47 @@ class Observer(TorchFunctionMode):
             out = func(*args, **kwargs) if kwargs else func(*args)
             if args and self._of_weights(args[0]):
                 self.formulas.spread(args, kwargs or {}, out)
+            elif self.layout.ways:
+                self.layout.inherit(args, out)
             return out
         return look(func, args, kwargs or {})
+
+    def _look_at_values(self) -> None:
+        """What values are made of, and where they lie."""
+        for function in arithmetic_functions():
+            self.looks[function] = self._arithmetic
+        for function in rearranging_functions():
+            self.looks[function] = partial(self._then, self._reshaped)
+        for function in constant_functions():
+            self.looks[function] = partial(self._then, self._constant)
+        for function, channel in deciding_functions():
+            maps = not function.__name__.startswith(("embedding", "layer_norm", "rms_norm"))
+            self.looks[function] = partial(self._then, partial(self._layer, channel, maps))
+        for function in folding_functions():
+            self.looks[function] = self._folded
+        for function in (torch.max, torch.min, Tensor.max, Tensor.min):
+            self.looks[function] = self._extreme
+        self.looks[torch.stack] = partial(self._then, self._stacked)
+        for function in (torch.unbind, Tensor.unbind):
+            self.looks[function] = partial(self._then, self._unstacked)
+        self.looks[Tensor.__setitem__] = self._set
+        self.looks[torch.einsum] = self._multiplied
+        for function in moving_functions():
+            self.looks[function] = partial(self._then, self._moved)
+        for function in (Tensor.__getitem__, Tensor.index_select, torch.index_select):
+            self.looks[function] = self._selected
+
+    def _look_at_activations(self) -> None:
+        """Activation functions: those that the user named come last, for they go first."""
+        for function, name in clamp_functions().items():
+            self.looks[function] = partial(self._clamp, name)
+        for function, name in function_names().items():
+            self.looks[function] = partial(self._activation, name, _in_place(function))
+        for name in _RECURRENT:
+            self.looks[getattr(torch, name)] = partial(self._recurrent, name)
+        for function, slope in self.functions.items():
+            name = function.__name__.strip("_")
+            self.looks[function] = partial(self._activation, name, _in_place(function), slope=slope)
 
     def _of_weights(self, first: object) -> bool:
         if type(first) in (tuple, list) and first:
@@ -250,7 +284,7 @@ class Observer(TorchFunctionMode):
     def begin(self, args: tuple, kwargs: dict) -> None:
         """A forward pass on these arguments begins."""
         self.layout.clear()
-        self.feed = None
+        self.feed, self.meets_experts = None, False
         self.formulas.begin(args, kwargs)
 
     def end(self) -> None:
@@ -275,18 +309,102 @@ class Observer(TorchFunctionMode):
     ) -> None:
         if not isinstance(out, Tensor):
             return
+        experts = None
         if maps:
             self._feed(func, args, kwargs)
-        self.layout.note(out, channel)
+            if self.layout.follows and out.ndim > 1 and func.__name__.strip("_") in _PRODUCTS:
+                experts, channel = self._experts(func, args, kwargs, out)
+        elif (way := self.layout.way(args[0] if args else None)) is not None:
+            experts = way.experts
+        self.layout.note(out, channel, experts)
 
     def _feed(self, func: Callable, args: tuple, kwargs: dict) -> None:
-        given = (*args[:2], *kwargs.values()) if kwargs else args[:2]
+        given = (*args[:3], *kwargs.values()) if kwargs else args[:3]
         for value in given:
-            if type(value) is nn.Parameter:
+            if type(value) is nn.Parameter and value.ndim > 1:
                 self.feed = value
                 return
-        if "matmul" not in func.__name__:  # a weight that is computed anew each time
+        for value in given:
+            found = part_of(value) if isinstance(value, Tensor) and value.ndim > 1 else None
+            if found is not None:
+                weight, index = found
+                self.feed = weight if index is None else Slice(id(weight), index)
+                return
+        if func.__name__.startswith(("linear", "conv", "bilinear")):  # computed anew each time
             self.feed = self.names.caller(sys._getframe(2))
+
+    def _experts(
+        self, func: Callable, args: tuple, kwargs: dict, out: Tensor
+    ) -> tuple[Experts | None, int]:
+        """Whose units a map gave that may be several experts', and their axis from the end."""
+        name = func.__name__.strip("_")
+        if name == "einsum":
+            return self._einsum(args, out)
+        factors = (*args, *kwargs.values())[1:3] if name in ("addmm", "baddbmm") else args[:2]
+        for place, value in enumerate(factors):
+            if not isinstance(value, Tensor):
+                continue
+            found, chosen = part_of(value), self._chosen(value)
+            channel = 2 if place == 0 and name != "rmatmul" else 1  # as W @ x has them
+            experts = None
+            if found is None and chosen is None:
+                continue
+            if chosen is not None and out.size(0) == len(chosen.ids):
+                experts = chosen.along(0)
+            elif "grouped_mm" in name and found is not None:
+                experts = Experts(found[0], 0, _ids(args, kwargs, out))
+            elif found is not None and found[1] is None and value.ndim == 3 <= out.ndim:
+                several = out.size(-3) == value.size(0) > 1
+                experts = Experts(found[0], out.ndim - 3) if several else None
+            self.meets_experts |= experts is not None
+            return experts, min(channel, out.ndim)
+        return None, 1
+
+    def _chosen(self, value: Tensor) -> Experts | None:
+        """The experts whose weights these are, one for each row."""
+        way = self.layout.way(value)
+        return way.experts if way is not None and way.axis is None else None
+
+    def _einsum(self, args: tuple, out: Tensor) -> tuple[Experts | None, int]:
+        """The same for an einsum, whose letters tell: the last of a weight's is the units'."""
+        if not isinstance(args[0], str):
+            return None, 1
+        operands = args[1] if isinstance(args[1], tuple | list) else args[1:]
+        into, arrow, onto = args[0].replace(" ", "").partition("->")
+        terms = into.split(",")
+        if not arrow or len(terms) != len(operands):
+            return None, 1
+        for value, letters in zip(operands, terms, strict=True):
+            found, chosen = part_of(value), self._chosen(value)
+            if (found is None or found[1] is not None) and chosen is None:
+                continue
+            axes = [onto.index(c) - len(onto) for c in letters if c in onto and c != "."]
+            if not axes:
+                continue
+            unit = max(axes)
+            others = [axis for axis in axes if axis != unit]
+            if len(others) != 1:
+                return None, -unit
+            self.meets_experts = True
+            experts = Experts(found[0], 0) if chosen is None else chosen
+            return experts.along(out.ndim + others[0]), -unit
+        return None, 1
+
+    def _selected(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Some of the entries; of the weights of experts, those of the chosen ones."""
+        out = func(*args, **kwargs)
+        if not args or not self._of_weights(args[0]):
+            self._unstacked(func, args, kwargs, out)
+            return out
+        ids = kwargs.get("index", args[-1])
+        chosen = isinstance(ids, Tensor) and ids.ndim == 1 and not ids.is_floating_point()
+        if chosen and ids.dtype != torch.bool and args[0].ndim > 2 and self.layout.follows:
+            found = part_of(args[0])
+            if found is not None and found[1] is None and len(out) == len(ids):
+                self.layout.put(out, None, Experts(found[0], 0, ids))
+        else:
+            self.formulas.spread(args, kwargs, out)
+        return out
 
     def _moved(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         self.layout.follow(func, args, kwargs, out)
@@ -295,21 +413,76 @@ class Observer(TorchFunctionMode):
     def _reshaped(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         if self.kept is not None and args and isinstance(out, Tensor):
             self.kept.flatten(args[0], out)
+        if self.layout.ways:
+            self.layout.inherit(args, out)
         self.formulas.rearranged(func, args, kwargs, out)
+
+    def _handed(self, _func: Callable, args: tuple, _kwargs: dict, out: Any) -> None:
+        if self.layout.ways:
+            self.layout.inherit(args, out)
+
+    def _stacked(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+        self._handed(func, args, kwargs, out)
+        self.formulas.stacked(args, kwargs, out)
+
+    def _unstacked(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+        self._handed(func, args, kwargs, out)
+        self.formulas.unstacked(func, args, kwargs, out)
 
     def _constant(self, _func: Callable, _args: tuple, _kwargs: dict, out: Any) -> None:
         self.formulas.constant(out)
 
     def _arithmetic(self, func: Callable, args: tuple, kwargs: dict) -> Any:
         out, formula, z = self.formulas.arithmetic(func, args, kwargs)
+        if self.layout.ways:
+            self.layout.inherit(args, out)
         if formula is not None:
             self._formula(formula, z, out)
         return out
 
+    def _folded(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        if not self.formulas.stacks or not args:
+            return self._then(self._handed, func, args, kwargs)
+        out, formula, z = self.formulas.folded(func, args, kwargs)
+        self._handed(func, args, kwargs, out)
+        if formula is not None:
+            self._formula(formula, z, out)
+        return out
+
+    def _extreme(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        two = len(args) > 1 and isinstance(args[1], Tensor)
+        return self._arithmetic(func, args, kwargs) if two else self._folded(func, args, kwargs)
+
+    def _set(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """x[where] = value."""
+        where = args[1] if len(args) == 3 else None
+        if isinstance(where, Tensor) and where.dtype == torch.bool and where.shape == args[0].shape:
+            self._arithmetic(put_where_, args, {})
+            return None
+        return func(*args, **kwargs)
+
+    def _multiplied(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """An einsum: of entries alone, or of what activations are made of, or a layer."""
+        if not args or not isinstance(args[0], str):
+            return self._then(partial(self._layer, 1, True), func, args, kwargs)
+        values = args[1] if isinstance(args[1], tuple | list) else args[1:]
+        into, _, onto = args[0].replace(" ", "").partition("->")
+        if len(values) > 1 and {*into.split(",")} == {onto} and _once_each(onto):
+            return self._arithmetic(func, (args[0], *values), kwargs)
+        if site := self.formulas.mixed(values):
+            self.missed(site, "it is part of an einsum with what it is applied to")
+        return self._then(partial(self._layer, 1, True), func, args, kwargs)
+
     def _formula(self, formula: Formula, z: Tensor | None, h: Tensor) -> None:
         """Activations are parts of a formula that gave h: it is the activation, and not they."""
+        shown = formula
+        if (z is None or formula.shaped) and (found := formula.from_the_last()) is not None:
+            shown, z = found
+        if not formula.parts:
+            self._bend(formula, shown, z, h)
+            return
         *parts, name = formula.parts
-        why = formula.why or ("" if z is not None else "what it is applied to is no longer there")
+        why = formula.why or ("" if z is not None else _NO_LONGER)
         for part in parts:
             self.missed(part, "")
         if why:
@@ -317,7 +490,24 @@ class Observer(TorchFunctionMode):
             return
         activation = f"{self.labels.get(name, 'activation')} formula"
         with torch._C.DisableTorchFunction():
-            self.see(Observation(name, activation, z, h, formula, name=name))
+            experts = self._whose(h)
+            self.see(Observation(name, activation, z, h, shown, name=name, experts=experts))
+
+    def _bend(self, formula: Formula, shown: Formula, z: Tensor | None, h: Tensor) -> None:
+        """A formula without an activation function is one."""
+        if z is not None and (z.shape != h.shape or not z.is_floating_point()):
+            return
+        base = self.names.base("formula", sys._getframe(1))
+        if z is None:
+            self.missed(base, f"its slope cannot be told: {_NO_LONGER}")
+            return
+        experts = self._whose(h)
+        with torch._C.DisableTorchFunction():
+            seen = Observation(base, "formula", z, h, shown, feed=self.feed, experts=experts)
+            site = self.see(seen)
+        if site:
+            self.formulas.named(formula, site)
+            self.labels[site] = "written-out"
 
     def _clamp(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         bounds = clamp_bounds(args[1:], kwargs)
@@ -344,15 +534,27 @@ class Observer(TorchFunctionMode):
         if in_place or kwargs.get("inplace") or "out" in kwargs or any(a is True for a in rest):
             z = z.detach().clone()
         h = func(*args, **kwargs)
+        experts = self._whose(given, h)
         base = self.names.base(name, sys._getframe(1))
         with torch._C.DisableTorchFunction():
             site = self.see(
-                Observation(base, name, z, h, func, rest, others, slope, feed=self.feed)
+                Observation(
+                    base, name, z, h, func, rest, others, slope, feed=self.feed, experts=experts
+                )
             )
         if site and isinstance(h, Tensor):
             self.labels[site] = name
             formulas.applied(site, given, h, made)
         return h
+
+    def _whose(self, *way: Tensor) -> Experts | None:
+        """Hand on what is known of the first of these to the last: its experts."""
+        if not self.layout.ways:
+            return None
+        if len(way) > 1:
+            self.layout.inherit(way[:1], way[1])
+        known = self.layout.way(way[-1])
+        return None if known is None or known.axis is None else known.experts
 
     def module(
         self, module: nn.Module, slope: Slope | None, inner: Callable, args: tuple, kwargs: dict
@@ -369,10 +571,14 @@ class Observer(TorchFunctionMode):
         try:
             h = inner(*args, **kwargs)
             base = self.names.of(module, name)
+            experts = self._whose(given, h)
             with torch._C.DisableTorchFunction():
                 site = self.see(
-                    Observation(base, name, z, h, inner, rest, others, slope, feed=self.feed)
-                )
+                    Observation(
+                        base, name, z, h, inner, rest, others, slope, feed=self.feed,
+                        experts=experts,
+                    )
+                )  # fmt: skip
         finally:
             self.shut = False
         if site and made is not None and isinstance(h, Tensor):
@@ -402,6 +608,25 @@ class Observer(TorchFunctionMode):
                 )
             )  # fmt: skip
         return out
+
+
+_PRODUCTS = frozenset(
+    ("matmul", "rmatmul", "mm", "addmm", "bmm", "baddbmm", "einsum", "grouped_mm")
+)
+"""Maps that may be several experts' in one call, and whose units may be the rows."""
+
+
+def _once_each(letters: str) -> bool:
+    letters = letters.replace("...", "")
+    return len(set(letters)) == len(letters)
+
+
+def _ids(args: tuple, kwargs: dict, out: Tensor) -> Tensor | None:
+    """Which group each row is of, of a product of groups of rows."""
+    ends = kwargs.get("offs", args[2] if len(args) > 2 else None)
+    if ends is None:
+        return None
+    return torch.bucketize(torch.arange(len(out), device=ends.device), ends.long(), right=True)
 
 
 _RECURRENT = (

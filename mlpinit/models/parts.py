@@ -92,7 +92,7 @@ class Parts:
         whole, home = self.maps[""], None
         if isinstance(whole, Map) and whole.named(name) in whole.sites:
             return whole
-        for path in self._around(name):
+        for path in filter(self.calls.__contains__, self._around(name)):
             self._see([path])
             plan = self.maps[path]
             if isinstance(plan, SiteError):
@@ -114,7 +114,8 @@ class Parts:
         around = [paths for name in apart if (paths := self._around(name))]
         if around:
             self._note_calls()
-            self._see(dict.fromkeys(paths[0] for paths in around))
+            called = (next(filter(self.calls.__contains__, paths), "") for paths in around)
+            self._see(dict.fromkeys(called))
 
     def _around(self, name: str) -> list[str]:
         """The modules around a site, from the inside out, that hold two layers or more."""
@@ -152,8 +153,6 @@ class Parts:
         new = [path for path in paths if path not in self.maps]
         for path in new:
             try:
-                if path not in self.calls:
-                    raise SiteError(f"module {path!r} is not called by the model's forward")
                 self.maps[path] = Map(self.model, self.calls[path], path)
             except SiteError as error:
                 self.maps[path] = error

@@ -111,7 +111,7 @@ def merged(parts: Sequence[Part]) -> Report:
         if why := _unlike({rank: part.report[name] for rank, part in found.items()}):
             notes.append(f"{name}: {why}")
         else:
-            sites[name] = _site(name, found, len(parts))
+            sites[name] = _site(name, found, len(told))
     if not sites:
         raise RuntimeError("; ".join(notes))
     reports = [part.report for part in told.values()]

@@ -28,8 +28,9 @@ from mlpinit.progress import printable
 __all__ = ["OPTIMIZER_STATE", "RecycledSite", "Recycling", "recycle"]
 
 OPTIMIZER_STATE = frozenset(
-    ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum")
-)
+    ("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum",
+     "sqr_avg")
+)  # fmt: skip
 """What an optimiser may keep for each entry of a parameter and can be started anew, at 0."""
 
 

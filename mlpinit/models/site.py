@@ -35,6 +35,7 @@ class Site:
 
     - `axis`: that of the units, from the front, as the first forward pass showed it
     - `batch_axis`: that of the examples, where the units are the last of three axes or more
+    - `sure`: whether the units were followed to it, and not found by the shape
     - `counted`: examples that the present forward pass has shown here
     - `swapped`: whether time comes before the batch, None where that was not seen
     - `unmasked`: applications whose padding could not be told
@@ -50,12 +51,14 @@ class Site:
         window: int,
         sizes: bool,
         scratch: Scratch,
+        sure: bool = True,
     ) -> None:
         """Set up for activations like those of `observed`."""
         h = observed.h
         self.name, self.note, self.skipped = name, observed.note, 0
         self.batch_axis, self.counted = batch_axis, 0
         self.swapped: bool | None = None
+        self.sure = sure
         self.unmasked = 0
         self.from_end = h.ndim - axis
         self.planes = self.from_end > 1
@@ -148,8 +151,10 @@ class Site:
         ring = self.ring
         if not self.kind.pure and self._learns(observed):
             self.takes(observed)
-        slopes = None
-        if observed.shaped and observed.z is not None and self.kind.slope is not None:
+        slopes = observed.slopes
+        if slopes is not None:
+            slopes = self._flat(slopes, keep)
+        elif observed.shaped and observed.z is not None and self.kind.slope is not None:
             slopes = self.kind.slope(observed.z.detach(), h.detach(), observed.f, None)
             slopes = self._flat(slopes, keep)
         h = self._flat(h.detach(), keep)

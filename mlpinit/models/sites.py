@@ -18,7 +18,10 @@ from mlpinit.models.names import (
     ACTIVATION_FUNCTIONS,
     ACTIVATION_MODULES,
     ARITHMETIC,
+    BENDS,
+    CASTS,
     CONSTANTS,
+    SCALES,
     clamp_bounds,
     is_clamp,
 )
@@ -58,6 +61,8 @@ class _Traced:
         self.weights: set[Node] = set()
         self.roots: dict[Node, Node] = {}
         self.parts: dict[Node, tuple[str, ...]] = {}  # the activations on the way from the root
+        self.bent: set[Node] = set()
+        self.formulas: set[Node] = set()
         self.sites: dict[str, Node] = {}
         self.absorbed: set[str] = set()
         calls: Counter[str] = Counter()
@@ -91,20 +96,36 @@ class _Traced:
         dropout = node.op == "call_module" and isinstance(
             self.modules[node.target], (nn.Dropout, nn.Identity, nn.AlphaDropout)
         )
-        named = node.op in ("call_function", "call_method") and called(node) in ARITHMETIC
+        function = called(node).removeprefix("special_")
+        named = node.op in ("call_function", "call_method") and function in ARITHMETIC
+        if function in CASTS:
+            data = data[:1]
         roots = {self.roots.get(n, n) for n in data}
-        given = len(data) > 1 and any(n.op == "placeholder" for n in roots)
-        summed = given and called(node) in ("add", "sub", "iadd", "isub")  # inputs are no units
-        if (named or dropout) and len(roots) == 1 and not summed:
-            (self.roots[node],) = roots
-            self.parts[node] = parts = tuple(
-                dict.fromkeys(part for n in data for part in self.parts.get(n, ()))
-            )
-            if parts and len(data) > 1:  # a formula of its own, by the name of its last part
-                last = max(parts, key=list(self.sites).index)
-                self.sites[last] = node
-                self.absorbed |= set(parts) - {last}
+        given = any(n.op == "placeholder" for n in roots)
+        summed = given and len(data) > 1 and function in ("add", "sub", "iadd", "isub")
+        if not (named or dropout) or len(roots) != 1 or summed:  # inputs are no units
+            return ""
+        (self.roots[node],) = roots
+        self.parts[node] = parts = tuple(
+            dict.fromkeys(part for n in data for part in self.parts.get(n, ()))
+        )
+        if function in BENDS or self.bent.intersection(data):
+            self.bent.add(node)
+        if parts and (len(data) > 1 or self._scales(node, data)):
+            last = max(parts, key=list(self.sites).index)  # a formula, by the name of its last part
+            self.sites[last] = node
+            self.absorbed |= set(parts) - {last}
+            self.formulas.add(node)
+        elif not parts and not given and len(data) > 1 and node in self.bent:
+            self.formulas.add(node)
+            return f"{caller(node)}:formula"
         return ""
+
+    def _scales(self, node: Node, data: list[Node]) -> bool:
+        """Whether a formula is multiplied by a number."""
+        others = [a for a in node.args if not isinstance(a, Node)]
+        numbers = len(others) == 1 and isinstance(others[0], int | float)
+        return numbers and data[0] in self.formulas and called(node) in SCALES
 
 
 def site_nodes(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> dict[str, Node]:

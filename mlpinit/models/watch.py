@@ -23,6 +23,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
 from mlpinit.models import ranks
+from mlpinit.models.axes import Slice
 from mlpinit.models.chunking import Scratch
 from mlpinit.models.observer import Names, Observation, Observer
 from mlpinit.models.padding import Given, Padding
@@ -197,6 +198,7 @@ class Watch:
         self._gate = Gate()
         self.watched = self.passed_over = self.step = 0
         self.sites: dict[str, Site | None] = {}  # None for one that is left out
+        self._n_sites = 0  # before the present forward pass
         self._scratch = Scratch()
         functions, self._slopes = _own(activations or {})
         self._names = Names(model, (*NAMED_MODULES, *self._slopes))
@@ -422,6 +424,7 @@ class Watch:
             self._uses.clear()
             self.given = Given(args, kwargs, self.batch_axis)
             self.kept = self._observer.kept = self.padding.of(args, kwargs)
+            self._n_sites = len(self.sites)
             self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
@@ -433,6 +436,9 @@ class Watch:
                 return inner(*args, **kwargs)
         finally:
             self._inside, self.kept = False, None
+            # Tensors are followed while there are places to be found, and where experts are routed.
+            new = len(self.sites) != self._n_sites
+            self._observer.layout.follows = new or self._observer.meets_experts
             self._observer.end()
             self._gate.let_by(self.every - 1)
 
@@ -488,7 +494,8 @@ class Watch:
         name = base if count == 1 else f"{base}#{count}"
         if observed.feed is None:
             return name
-        layer = observed.feed if isinstance(observed.feed, str) else self._layer_of(observed.feed)
+        feed = observed.feed
+        layer = feed if isinstance(feed, str) else self._layer_of(feed)
         self._uses[base, layer] = nth = self._uses[base, layer] + 1
         fed = self._fed.setdefault(base, {})
         known = fed.get((layer, nth))
@@ -503,15 +510,20 @@ class Watch:
             self._mixed.add(base)
         return known
 
-    def _layer_of(self, weight: nn.Parameter) -> str:
-        """The name of the layer that has a weight, or of a weight of another name."""
-        if id(weight) not in self._layers:
+    def _layer_of(self, weight: nn.Parameter | Slice) -> str:
+        """The name of the layer that has a weight, or of a weight of another name, or a part."""
+        if isinstance(weight, Slice):
+            return f"{self._layer_named(weight.weight)}[{weight.index}]"
+        return self._layer_named(id(weight))
+
+    def _layer_named(self, weight: int) -> str:
+        if weight not in self._layers:
             self._layers = {}
             for name, parameter in self.model.named_parameters():
                 layer, _, last = name.rpartition(".")
                 self._layers[id(parameter)] = layer if last == "weight" else name
-            self._layers.setdefault(id(weight), "")
-        return self._layers[id(weight)]
+            self._layers.setdefault(weight, "")
+        return self._layers[weight]
 
     def _forget_moved(self) -> None:
         """Sites that are now another module's begin anew."""
@@ -530,15 +542,43 @@ class Watch:
             self._changed[name] = f"{why} since forward pass {self.step:,}: its figures begin there"
 
     def _count(self, name: str, observed: Observation) -> None:
-        site = self.sites.get(name)
-        if observed.name and name not in self._formulas:  # it was taken for its last part
+        if observed.experts is None or _matches(observed.base, self.together):
+            self._count_one(name, observed)
+            return
+        if observed.name and name not in self._formulas:
             self._formulas.add(name)
+            for site in [site for site in self.sites if site.startswith(f"{name}@")]:
+                del self.sites[site]
+        for of, one in self._apart(name, observed):
+            self._count_one(of, one)
+
+    def _apart(self, name: str, observed: Observation) -> Iterator[tuple[str, Observation]]:
+        """Activations of several experts, each as a site of its own, told by its weight."""
+        experts, h, z = observed.experts, observed.h, observed.z
+        at, axis = experts.axis, self._axis(name, observed)[0] % h.ndim
+        label = self._layer_of(experts.weight)
+        slopes = None
+        if observed.shaped:
+            slopes = observed.kind().slope(z.detach(), h.detach(), observed.f, None)
+        given = {"z": z, "h": h, "slopes": slopes}
+        given = {key: t.movedim((at, axis), (0, -1)) for key, t in given.items() if t is not None}
+        ids = range(h.size(at)) if experts.ids is None else experts.ids.unique().tolist()
+        for k in ids:
+            rows = k if experts.ids is None else (experts.ids == k).nonzero().flatten()
+            parts = {key: t[rows] for key, t in given.items()}
+            one = replace(observed, axis=parts["h"].ndim - 1, experts=None, **parts)
+            yield f"{name}@{label}[{k}]", one
+
+    def _count_one(self, name: str, observed: Observation) -> None:
+        site = self.sites.get(name)
+        if observed.name and observed.name == name and name not in self._formulas:
+            self._formulas.add(name)  # it was taken for its last part
             if site is not None:
                 del self.sites[name]
         elif (
             observed.name
             and site is not None
-            and self._observer.formulas.is_inner(name, site.key[1])
+            and self._observer.formulas.is_inner(observed.name, site.key[1])
         ):
             del self.sites[name]  # it was taken for a part of what it is
         elif site is not None and observed.key != site.key and not site.takes(observed):
@@ -546,6 +586,8 @@ class Watch:
             self._begin_anew(name, applied)
             if observed.name:
                 self._formulas.add(name)
+        elif site is not None and not site.sure and self._observer.layout.follows:
+            self._make_sure(name, site, observed)
         if name not in self.sites:
             self.sites[name] = self._new(name, observed)
         site = self.sites[name]
@@ -554,19 +596,34 @@ class Watch:
             unrolled = self.calls[observed.base] > 1
             site.look(observed, self.step, self.given, self.kept, again=again, unrolled=unrolled)
 
+    def _make_sure(self, name: str, site: Site, observed: Observation) -> None:
+        """Begin a site anew whose units turn out to lie along another axis than its shape said."""
+        axis = self._observer.layout.certain(observed.h)
+        if axis is not None:
+            site.sure, site.note = True, ""
+            if observed.h.ndim - axis != site.from_end:
+                self._begin_anew(name, "its units have been found along another axis")
+
+    def _axis(self, name: str, observed: Observation) -> tuple[int, bool]:
+        """The axis of the units, and whether it was told or followed, and not guessed."""
+        if observed.axis is not None:
+            return observed.axis, True
+        chosen = [axis for pattern, axis in self.axes.items() if fnmatchcase(name, pattern)]
+        if chosen:
+            return chosen[0], True
+        layout = self._observer.layout
+        return layout.axis(observed.h), layout.certain(observed.h) is not None
+
     def _new(self, name: str, observed: Observation) -> Site | None:
-        if _matches(name, self.ignore):
+        if _matches(name, self.ignore) or _matches(name.partition("@")[0], self.ignore):
             return None
         if why := cannot(observed):
             self._unseen[name] = why
             return None
         h = observed.h
-        axis = observed.axis
-        if axis is None:
-            chosen = [axis for pattern, axis in self.axes.items() if fnmatchcase(name, pattern)]
-            layout = self._observer.layout
-            axis = chosen[0] if chosen else layout.axis(h)
-            observed.note = observed.note or ("" if chosen else layout.guess(h, axis))
+        axis, sure = self._axis(name, observed)
+        if not sure:
+            observed.note = observed.note or self._observer.layout.guess(h, axis)
         if not -h.ndim <= axis < max(h.ndim, 1):
             raise ValueError(f"axes: {name} has {h.ndim} axes; there is no axis {axis}")
         return Site(
@@ -577,6 +634,7 @@ class Watch:
             window=self.window,
             sizes=self.sizes,
             scratch=self._scratch,
+            sure=sure,
         )
 
 

@@ -236,8 +236,7 @@ def test_a_box_that_scrolls_says_so_and_fades_where_it_goes_on(
     page.set_viewport_size({"width": 390, "height": browser.HEIGHT})
     page.goto(with_element(pages, "main div.highlight > pre").as_uri())
     browser.settle(page)
-    page.wait_for_selector("main .more-after")
-    box = page.locator("main .more-after").first.element_handle()
+    box = page.locator("main .more-after:visible").first.element_handle()
     said = "This box scrolls sideways."
     assert box.evaluate(SIGNS) == [False, True, said]
     faded = "(box) => getComputedStyle(box).maskImage !== 'none'"

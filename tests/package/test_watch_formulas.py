@@ -99,6 +99,36 @@ FORMULAS = {
     ),
     "two gates": (lambda z: z * torch.sigmoid(z) + (1 - z) * torch.sigmoid(z), ":sigmoid#2"),
     "a gate of two uses": (gate_of_two_uses, ":sigmoid"),
+    "halved at the end": (lambda z: (z + z * torch.tanh(z + z**3)) * 0.5, ":tanh"),
+    "by steps": (lambda z: torch.tanh(z + z**3).add(1).mul(z).div(2).mul(3), ":tanh"),
+    "added to a product": (lambda z: z.mul(0.5).addcmul(z.mul(0.5), torch.tanh(z)), ":tanh"),
+    "einsum": (lambda z: torch.einsum("ij,ij->ij", torch.sigmoid(z), z), ":sigmoid"),
+    "einsum of any": (lambda z: torch.einsum("...,...->...", [z, z.sigmoid()]), ":sigmoid"),
+    "product of a stack": (lambda z: torch.stack([z, z.sigmoid()]).prod(0), ":sigmoid"),
+    "product of pairs": (
+        lambda z: torch.prod(torch.stack((torch.sigmoid(z), z), -1), dim=-1),
+        ":sigmoid",
+    ),
+    "sum of a stack": (lambda z: torch.stack([z, torch.tanh(2 * z)], 1).sum((1,)), ":tanh"),
+    "one of a stack": (lambda z: torch.stack([z, z.sigmoid()])[1] * z, ":sigmoid"),
+    "where": (lambda z: torch.where(z > 0, z, 0), ":formula"),
+    "where, with a tail": (lambda z: torch.where(z.lt(0), z.exp() - 1, z), ":formula"),
+    "times a comparison": (lambda z: z * (z > 0), ":formula"),
+    "times a comparison, as numbers": (lambda z: (z > 0).to(z).mul(z), ":formula"),
+    "between two bounds": (lambda z: z * ((z > -1) & ~(z > 6)), ":formula"),
+    "filled": (lambda z: z.masked_fill(z <= 0, 0.0), ":formula"),
+    "half of the sum with its size": (lambda z: (z + z.abs()) / 2, ":formula"),
+    "GELU": (lambda z: 0.5 * z * (1 + torch.erf(z / 2**0.5)), ":formula"),
+    "GELU, its half last": (lambda z: z * (1 + torch.special.erf(z / 2**0.5)) / 2, ":formula"),
+    "GELU by its distribution": (lambda z: torch.special.ndtr(z) * z, ":formula"),
+    "swish by exp": (lambda z: z / (1 + torch.exp(-z)), ":formula"),
+    "softsign": (lambda z: z / (1 + z.abs()), ":formula"),
+    "hard swish by a clamp": (lambda z: z * (z + 3).clamp(0, 6) / 6, ":formula"),
+    "two of them": (lambda z: torch.where(z > 0, z, 0) * torch.where(z > 1, z, 1), ":formula#2"),
+    "tanh by exp": (
+        lambda z: (z.exp() - (-z).exp()) / (z.exp() + (-z).exp()),
+        ":formula#2",
+    ),
 }
 
 
@@ -119,7 +149,88 @@ def test_a_formula_is_judged_by_its_own_slope(f, name):
     assert [v == "hard-dead" for v in report[name].verdicts] == gone.tolist()
 
 
-@pytest.mark.parametrize("f", [FORMULAS["GELU by tanh"][0], lambda z: z.mul(torch.sigmoid(3 * z))])
+def set_to_zero(z):
+    z[z < 0] = 0
+    return z
+
+
+ALONE = {
+    "maximum": lambda z: torch.maximum(z, torch.zeros_like(z)),
+    "max": lambda z: torch.max(torch.tensor(0.0), z),
+    "sigmoid by exp": lambda z: 1 / (1 + torch.exp(-z)),
+    "softplus by exp": lambda z: torch.log(1 + z.exp()),
+    "set to zero": set_to_zero,
+    "masked_fill_": lambda z: z.masked_fill_(z < 0, 0.0),
+    "in several steps": lambda z: torch.where((y := z * 2 + 1) > 0, y, 0),
+}
+
+
+@pytest.mark.parametrize("f", ALONE.values(), ids=ALONE)
+def test_a_formula_in_which_a_value_does_not_meet_itself_or_is_written_over(f):
+    model, x = Own(f), data(400, 5)
+    with torch.no_grad():
+        model.into.bias[:2] = torch.tensor([40.0, -40.0])
+        model.into.weight[:2] /= 9
+    z = model.into(x).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(f(z.clone()).sum(), z)
+    figures = audit(model, x, progress=False)[":formula"].whole
+    torch.testing.assert_close(figures.largest_slope, slope.abs().amax(0).double())
+
+
+class Biased(nn.Module):
+    """The product alone is no longer there when the formula is made: its slope is by z."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.w, self.b, self.f = nn.Parameter(data(5, 6)), nn.Parameter(torch.zeros(6)), f
+        with torch.no_grad():
+            self.b[1] = -90.0
+
+    def forward(self, x):
+        x = x @ self.w
+        x = x + self.b
+        return self.f(x)
+
+
+@pytest.mark.parametrize("name", ["GELU by tanh", "GELU", "where", "times a comparison"])
+def test_the_last_value_that_a_formula_is_made_of_is_its_pre_activation(name):
+    f, site = FORMULAS[name]
+    model, x = Biased(f), data(400, 5)
+    report = audit(model, x, progress=False)
+    assert report.dead() == {site: [1]}
+    z = (x @ model.w + model.b).detach()
+    torch.testing.assert_close(report[site].whole.z_largest, z.amax(0).double())
+    assert not report.notes
+
+
+NOT_UNITS = {
+    "a root mean square": lambda z: z * torch.rsqrt(z.pow(2).mean(-1, keepdim=True) + 1e-6),
+    "its largest size": lambda z: z / z.abs().amax(-1, keepdim=True).clamp(min=1e-6),
+    "a polynomial": lambda z: z**3 - 2 * z,
+    "a scale": lambda z: torch.exp(z / 2),
+    "a mask": lambda z: torch.where(torch.ones(6, dtype=torch.bool), z, 0) * 2,
+    "a floor": lambda z: torch.maximum(z, torch.tensor(-1e4)),
+    "softmax": lambda z: (z - z.amax(-1, True)).exp() / (z - z.amax(-1, True)).exp().sum(-1, True),
+    "whole numbers": lambda z: z + torch.where(z.long() > 0, z.long(), 0).sum(),
+}
+
+
+@pytest.mark.parametrize("f", NOT_UNITS.values(), ids=NOT_UNITS)
+def test_what_is_no_activation_is_no_site(f):
+    model = nn.Sequential(Own(f), nn.Tanh())
+    assert list(audit(model, data(400, 5), progress=False).sites) == ["1"]
+
+
+def test_what_is_done_to_the_model_s_own_input_is_no_site():
+    class Net(nn.Module):
+        def forward(self, x):
+            return torch.tanh(x * (x > 0))
+
+    assert list(audit(Net(), data(400, 5), progress=False).sites) == [":tanh"]
+
+
+@pytest.mark.parametrize("f", [FORMULAS["GELU by tanh"][0], lambda z: z.mul(torch.sigmoid(3 * z)),
+                               FORMULAS["GELU"][0], FORMULAS["where"][0]])  # fmt: skip
 def test_the_name_of_a_formula_is_known_to_removal_and_recycling(f):
     model, x = Own(f), data(400, 5)
     with torch.no_grad():
@@ -140,6 +251,7 @@ UNTOLD = {
     "a dropout in it": lambda z: z * F.dropout(torch.sigmoid(z), 0.5, True),
     "two formulas of one gate": two_formulas_of_one_gate,
     "its input is gone": written_over,
+    "summed at once": lambda z: torch.einsum("ij,ij->i", z, z.sigmoid())[:, None].expand(-1, 6),
 }
 
 

@@ -2,9 +2,10 @@
 (() => {
   // A box that scrolls can be reached and scrolled by keyboard.
   const BOXES = ".bd-content :is(pre, table, .output, .formula, .light-and-dark, .pst-scrollable-table-container)";
+  const overflows = (box) => box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
   const reachable = () => {
     for (const box of document.querySelectorAll(BOXES)) {
-      const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
+      const scrolls = overflows(box);
       // The theme gives -1 to what does not scroll, and 0 only some time after it does.
       if (scrolls && box.tabIndex < 0) {
         box.tabIndex = 0;
@@ -15,20 +16,21 @@
         box.removeAttribute("role");
         delete box.dataset.scrolls;
       }
-      sign(box, scrolls);
+      sign(box);
     }
   };
 
   // Such a box fades where it goes on, and says to who cannot see it that it scrolls.
   const told = "This box scrolls sideways.";
-  const sign = (box, scrolls) => {
+  const sign = (box) => {
+    const scrolls = overflows(box);
     const rest = box.scrollWidth - box.clientWidth - box.scrollLeft;
     box.classList.toggle("more-before", scrolls && box.scrollLeft > 1);
     box.classList.toggle("more-after", scrolls && rest > 1);
     if (scrolls && !box.hasAttribute("aria-description")) box.setAttribute("aria-description", told);
     else if (!scrolls && box.getAttribute("aria-description") === told) box.removeAttribute("aria-description");
   };
-  const scrolled = (event) => event.target.matches?.(BOXES) && sign(event.target, true);
+  const scrolled = (event) => event.target.matches?.(BOXES) && sign(event.target);
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("load", reachable);
   addEventListener("resize", reachable);
