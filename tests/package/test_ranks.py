@@ -211,6 +211,67 @@ def test_a_group_of_one_gathers_and_broadcasts(tmp_path):
         dist.destroy_process_group()
 
 
+class TwoRanks:
+    """torch.distributed as the second of two ranks has it, where the first sends 1."""
+
+    def __init__(self, rank=1):
+        self.rank = rank
+
+    is_available = is_initialized = staticmethod(lambda: True)
+    get_world_size = staticmethod(lambda group=None: 2)
+
+    def get_rank(self, group=None):
+        return -1 if group == "others" else self.rank
+
+    def broadcast_object_list(self, box, src):
+        box[src] = 1
+
+    def broadcast(self, tensor, src):
+        tensor.fill_(1 - src)
+
+    def all_gather_object(self, parts, part, group):
+        parts[:] = [seen([one_rank.batch(0, 0)]), part]
+
+
+def test_what_rank_0_has_reaches_the_others_and_it_alone_is_first(monkeypatch):
+    monkeypatch.setattr(ranks, "dist", TwoRanks())
+    weight = nn.Parameter(torch.zeros(2))
+    ranks.make_equal([weight])
+    assert weight.tolist() == [1, 1]
+    assert ranks.from_first(7) == 1
+    assert not ranks.is_first()
+    with pytest.raises(ValueError, match="rank 1 is not in this group"):
+        ranks.size("others")
+    monkeypatch.setattr(ranks, "dist", TwoRanks(rank=0))
+    assert ranks.is_first()
+
+
+def test_a_call_of_one_rank_waits_for_none_and_of_all_gathers(monkeypatch):
+    monkeypatch.setattr(ranks, "dist", TwoRanks())
+    model = one_rank.network()
+    with watch(model, **one_rank.OPTIONS) as w:
+        model(one_rank.batch(0, 1))
+    assert "one of 2 ranks" in w.report().notes[-1]
+    assert w.report(all_ranks=True)["1"].recent.n == 64
+    failed = []
+    monkeypatch.setattr(ranks, "gathered", lambda part, group: failed.append(part))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        audit(model, [torch.zeros(5, 3, dtype=torch.float64)], all_ranks=True)
+    assert failed[0].failed
+    with pytest.raises(RuntimeError, match="rank 1 failed"):
+        ranks.merged([ranks.Part(), *failed])
+
+
+def test_watches_are_compared_and_a_rank_without_a_report_is_told():
+    X = [one_rank.batch(0, 0)]
+    with pytest.raises(ValueError, match="every is 1 on rank 0 and 2 on rank 1"):
+        ranks.merged([seen(X), seen(X, every=2)])
+    report = ranks.merged([seen(X), seen([])])
+    assert report.notes[0].startswith("rank 1: no forward pass of Sequential")
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        ranks.merged([seen([]), seen([])])
+
+
 def test_windows_that_do_not_end_together_tell_no_events_and_it_is_said():
     few = [one_rank.batch(step, 0) for step in range(9)]
     uneven = [X[:20] for X in few]
@@ -228,30 +289,41 @@ def ranks_rows(batches, window=4):
     return sum(len(X) for X in batches[window * (whole - 1) :])
 
 
-def test_a_unit_that_flickers_too_often_to_be_remembered_is_no_error():
-    part = seen([one_rank.batch(0, 0)] * 8)
-    forgot = replace(part.courses["1"], changes=None)
-    report = ranks.merged([part, replace(part, courses={**part.courses, "1": forgot})])
-    assert report["1"].births is None
-    assert report["3"].births is not None
-
-
-def test_the_history_of_many_windows_is_as_coarse_as_that_of_one_process():
+def two_units():
+    """One answers to positive numbers, the other to negative ones."""
     model = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
         model[0].bias.zero_()
-    options = {"window": 4, "enough": 1}
-    signs = [1 if step % 7 else -1 for step in range(HISTORY + 60)]
-    shares = [[torch.full((4, 1), float(s)) for s in signs], [torch.ones(4, 1) for _ in signs]]
-    report = ranks.merged([seen(share, model, **options) for share in shares])
-    joint = [torch.cat(pair) for pair in zip(*shares, strict=True)]
+    return model
+
+
+def flickering(period):
+    """What two ranks see of many windows, and both together: every `period`th is another."""
+    signs = [1.0 if window % period else -1.0 for window in range(HISTORY + 60)]
+    shares = [[torch.full((4, 1), sign) for sign in signs], [torch.ones(4, 1) for _ in signs]]
+    return shares, [torch.cat(pair) for pair in zip(*shares, strict=True)]
+
+
+def test_the_history_of_many_windows_is_as_coarse_as_that_of_one_process():
+    shares, joint = flickering(period=40)
+    report = ranks.merged([seen(X, two_units(), window=4, enough=1) for X in shares])
+    model = two_units()
     with watch(model, window=8, enough=1) as w:
         for X in joint:
             model(X)
     same(report, w.report())
-    assert report["1"].revivals[1] > 20
+    assert report["1"].revivals[1] > 10
     assert len(report["1"].history["step"]) < HISTORY
+
+
+def test_more_changes_than_are_remembered_tell_no_events_and_it_is_said():
+    shares, _ = flickering(period=3)
+    parts = [seen(X, two_units(), window=4, enough=1) for X in shares]
+    assert [part.courses["1"].changes is None for part in parts] == [True, False]
+    report = ranks.merged(parts)
+    assert report["1"].births is None
+    assert "too much happened" in report["1"].notes[0]
 
 
 def test_a_unit_is_not_known_where_a_rank_met_no_number():

@@ -30,6 +30,7 @@ CODE = re.compile(r"`([^`]+)`")
 EMPHASIS = re.compile(r"(?<![\w*])(\*\w[^*\n]*\*)(?![\w*])")
 SPECIAL = re.compile(r"[\\*|]|(?<=\w)_(?!\w)")
 LONGEST_VALUE = 80
+PARTS = "mlpinit.models"
 
 
 def set_up(app: Sphinx) -> None:
@@ -65,11 +66,15 @@ def show(app: Sphinx, what: str, name: str, member: Any, _skip: bool, _options: 
 
 
 def is_from_elsewhere(member: Any, module: str) -> bool:
-    """Tell whether a class or function is defined neither in the module nor in a part of it."""
+    """Tell whether a class or function is defined neither in the module nor in a part of it.
+
+    What works on any model is made of the parts in `PARTS`, and described where it is public.
+    """
     if not (inspect.isclass(member) or inspect.isfunction(member)):
         return False
     home = member.__module__
-    return home != module and not home.startswith(f"{module}.")
+    parts = (f"{module}.",) if module.startswith(PARTS) else (f"{module}.", f"{PARTS}.")
+    return home != module and not home.startswith(parts)
 
 
 def readable(
