@@ -256,6 +256,14 @@ def test_units_are_followed_from_their_layer(lay, every):
     assert not report[":relu"].notes
 
 
+def test_heads_put_together_are_units():
+    model = Laid(lambda net, z: z.unflatten(1, (2, 4)).transpose(1, 2).flatten(2))
+    report = run(model, [data(300, 8, 4)])
+    assert (report[":relu"].units, report[":relu"].whole.n) == (16, 1200)
+    assert report.dead() == {":relu": [2, 10]}
+    assert not report[":relu"].notes
+
+
 def test_a_weight_that_comes_first_gives_its_units_as_rows():
     class Columns(nn.Module):
         def __init__(self):
