@@ -174,14 +174,6 @@ class Formula:
             made.parts, made.why = self.parts, self.why
         return known[id(self)]
 
-    def tensors(self) -> Iterator[Tensor]:
-        """The constants that are tensors."""
-        for a in (*self.args, *self.kwargs.values()):
-            if isinstance(a, Tensor):
-                yield a
-            elif type(a) is Formula:
-                yield from a.tensors()
-
 
 def _gone() -> None:
     """What is known of the value of a formula that nothing has."""

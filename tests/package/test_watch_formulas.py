@@ -177,6 +177,15 @@ def test_a_formula_in_which_a_value_does_not_meet_itself_or_is_written_over(f):
     torch.testing.assert_close(figures.largest_slope, slope.abs().amax(0).double())
 
 
+def test_a_gate_that_was_stacked_and_taken_apart_again():
+    def f(z):
+        a, b = torch.stack([z, torch.sigmoid(z)], -1).unbind(-1)
+        return a * b
+
+    report = audit(Own(f), data(400, 5), progress=False)
+    assert [site.activation for site in report.sites.values()] == ["sigmoid formula"]
+
+
 class Biased(nn.Module):
     """The product alone is no longer there when the formula is made: its slope is by z."""
 
