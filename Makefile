@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-models bench-labs bench-playground records evidence gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-models bench-labs bench-playground records evidence dist gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -181,6 +181,16 @@ records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=.
 
 evidence: $(PACKAGE)  ## run stale pages on ten sets of draws and keep how their claims fare (PAGES="removing gain", JOBS=..., DASK=...)
 	@PYTHONPATH=book/web/ext:. "$(PY)" -m book_build.redraws $(PAGES) --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
+
+# By setuptools, which is here, and not by `build`, which is not; the wheel is made from the sdist, as a stranger makes it.
+dist: $(PACKAGE)  ## build the sdist and the wheel in _build/dist, and run README's first program from the wheel alone
+	@rm -rf _build/dist _build/dist-venv && mkdir -p _build/dist
+	@"$(PY)" tests/project/packing.py _build/dist
+	@$(PYTHON) -m venv _build/dist-venv
+	@"$(call python_of,_build/dist-venv)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
+	@"$(call python_of,_build/dist-venv)" -m pip install -qq _build/dist/*.whl
+	@"$(PY)" tests/project/packing.py --program | (cd _build/dist-venv && "$(abspath $(call python_of,_build/dist-venv))" -)
+	@echo "Built in _build/dist: $$(ls _build/dist | tr '\n' ' ')"
 
 gradescope: $(PACKAGE)  ## pack _build/autograder.zip for Gradescope
 	@rm -rf _build/autograder && mkdir -p _build/autograder

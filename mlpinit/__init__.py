@@ -5,7 +5,7 @@ mlpinit.checkup(model, batch, loss)     # before the first step; see `mlpinit.mo
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
