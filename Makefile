@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-labs bench-playground records evidence dist gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-models bench-labs bench-playground records evidence dist gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -160,6 +160,14 @@ bench-peers:  ## install other tools that look for dead units, compare them, rec
 	@"$(PEERS_PY)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
 	@"$(PEERS_PY)" -m pip install -qq --requirement benchmarks/peers.txt --editable .
 	@OMP_NUM_THREADS=1 "$(PEERS_PY)" benchmarks/watch.py --record benchmarks/peers.md
+
+MODELS := _build/models-venv
+MODELS_PY := $(call python_of,$(MODELS))
+bench-models:  ## install torchvision, timm and transformers, and count what can be removed in their models
+	@rm -rf "$(MODELS)" && $(PYTHON) -m venv "$(MODELS)"
+	@"$(MODELS_PY)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
+	@"$(MODELS_PY)" -m pip install -qq $(TORCH_OPTIONS) --requirement benchmarks/models.txt --editable .
+	@OMP_NUM_THREADS=1 "$(MODELS_PY)" benchmarks/models.py
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/labs.py

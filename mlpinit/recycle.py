@@ -2,7 +2,8 @@
 
     from mlpinit.recycle import recycle
 
-    recycle(model, report.dead(), loader, optimizer=optimizer, generator=g)    # in place
+    done = recycle(model, report.dead(), loader, optimizer=optimizer, generator=g)    # in place
+    done.kept                               # the sites that were left as they are, and why
 
 A recycled unit starts again as a newly drawn one whose answers nobody listens to yet. What the
 model computes stays the same; what it can learn does not.

@@ -4,6 +4,7 @@
 
     removal = remove(model, report.dead(), loader)
     removal.model                           # a copy without them, whose outputs are the same
+    removal.kept                            # the sites that stayed, and why
 
 What `remove` does, and how it checks itself, is said there. A *site*
 is named as in `mlpinit.watch`.

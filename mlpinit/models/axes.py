@@ -155,7 +155,7 @@ class Layout:
     def _hand_on(self, source: Tensor, way: _Way, value: Tensor) -> None:
         axis, experts = way.axis, way.experts
         if value.ndim != source.ndim:
-            axis = None if axis is None else _found(source, value, axis)
+            axis = None if axis is None else _found(source, value, axis, merges=True)
             at = None if experts is None else _found(source, value, experts.axis)
             experts = None if at is None else experts.along(at)
         elif experts is not None and value.size(experts.axis) != source.size(experts.axis):
@@ -198,18 +198,20 @@ class Layout:
         return h.ndim - 1 if found is None else found
 
 
-def _found(source: Tensor, value: Tensor, axis: int) -> int | None:
+def _found(source: Tensor, value: Tensor, axis: int, *, merges: bool = False) -> int | None:
     """The axis of `value` that `axis` of `source` is now; None where that cannot be told.
 
-    `value` has the same entries in the same order, or an axis more or less.
+    `value` has the same entries in the same order, or an axis more or less. `merges`: where axes
+    before it were put together with it, as heads are, it is that of both.
     """
     before, after = tuple(source.shape), tuple(value.shape)
     if source.numel() == value.numel():
         size, behind = before[axis], prod(before[axis + 1 :])
-        for place in reversed(range(len(after))):
-            if after[place] == size and prod(after[place + 1 :]) == behind:
-                return place
-        return None
+        places = [p for p in range(len(after)) if prod(after[p + 1 :]) == behind]
+        if found := [place for place in places if after[place] == size]:
+            return found[-1]
+        found = [p for p in places if merges and after[p] > size and after[p] % size == 0]
+        return found[-1] if found else None
     if len(after) < len(before):
         gone = [a for a in range(len(before)) if before[:a] + before[a + 1 :] == after]
         places = {None if a == axis else axis - (a < axis) for a in gone}

@@ -141,7 +141,7 @@ def html(found: Checkup) -> str:
     )
     style = "border-collapse:collapse;color:inherit;background:transparent;margin:.5em 0"
     parts.append(
-        f'<div style="overflow-x:auto"><table style="{style}"><thead><tr>'
+        f'<div style="overflow-x:auto" tabindex="0"><table style="{style}"><thead><tr>'
         f'<th scope="col" style="{cell}left">layer</th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -154,8 +154,8 @@ def html(found: Checkup) -> str:
 def page(title: str, body: str, picture: str = "") -> str:
     """A page of its own: it needs no network, and takes the reader's light or dark."""
     drawn = (
-        f'<figure style="margin:1em 0;padding:.5em;background:#fff;max-width:60em">{picture}'
-        "</figure>"
+        '<figure style="margin:1em 0;padding:.5em;background:#fff;overflow-x:auto" tabindex="0">'
+        f'<div style="min-width:42em">{picture}</div></figure>'
         if picture
         else ""
     )

@@ -16,6 +16,7 @@ __all__ = ["Plan", "Scratch", "Waiting", "pieces"]
 PIECE = 1 << 17  # entries a thread works on at a time
 WAITING = 1 << 18  # entries of a small layer that wait to be worked on, at most
 ALL_WAITING = 1 << 22  # of all layers
+FEWEST = 8  # forward passes that there is room for, where rows wait
 BLOCK = 1 << 16  # entries worked on at a time of what has waited
 LANES = 32  # columns that one step of an extreme works on: a width of a multiple is twice as fast
 FOLD = 8  # rows in a piece from which (N, units·positions) is the faster shape
@@ -92,8 +93,8 @@ class Waiting:
     def prepare(self, ring: Ring, z: Tensor, h: Tensor) -> bool:
         """Make room for rows like these, where that is possible."""
         self.settle(ring)
-        if not ring.kind.pure or 2 * h.numel() > WAITING:
-            return False
+        if not ring.kind.pure or FEWEST * h.numel() > WAITING:
+            return False  # of many rows the copy costs more than it saves
         if not self.held and not self._allocate(ring, z, h):
             return False
         kept = (z, h) if len(self.held) == 2 else (z,) if self.only_z else (h,)

@@ -88,7 +88,12 @@ class Formula:
     ) -> None:  # fmt: skip
         """`args` and `kwargs` hold `Formula`s where the call was given their values."""
         self.root, self.call, self.args, self.kwargs = root, call, args, kwargs or {}
-        self.ref: Callable[[], Tensor | None] = root.ref if call is None else _gone
+        self.parts, self.whole, self.signature, self.why = (), frozenset(), (), ""
+        self.shaped = self.bends = self.exps = False
+        if call is None:  # the root itself
+            self.ref: Callable[[], Tensor | None] = root.ref
+            return
+        self.ref = _gone
         given = [*args, *self.kwargs.values()]
         made_of = [a for a in given if type(a) is Formula]
         self.parts = tuple(dict.fromkeys(part for a in made_of for part in a.parts))
@@ -97,11 +102,11 @@ class Formula:
             isinstance(a, Tensor) and a.ndim > 0 for a in given
         )
         self.why = next((a.why for a in made_of if a.why), "")
-        name = plain_name(call) if call else ""
+        name = plain_name(call)
         self.bends = name in BENDS or any(a.bends for a in made_of)
         self.exps = name in _EXPS or any(a.exps for a in made_of)
         named = ((key, _sign(value)) for key, value in self.kwargs.items())
-        self.signature = (call, *map(_sign, args), *named) if call else ()
+        self.signature = (call, *map(_sign, args), *named)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Its value, where the root's is z."""
@@ -168,14 +173,6 @@ class Formula:
             made = known[id(self)] = Formula(by.root, self.call, args, kwargs)
             made.parts, made.why = self.parts, self.why
         return known[id(self)]
-
-    def tensors(self) -> Iterator[Tensor]:
-        """The constants that are tensors."""
-        for a in (*self.args, *self.kwargs.values()):
-            if isinstance(a, Tensor):
-                yield a
-            elif type(a) is Formula:
-                yield from a.tensors()
 
 
 def _gone() -> None:
@@ -377,6 +374,11 @@ class Formulas:
             elif in_place and isinstance(out, Tensor):
                 self.overwritten(out)
             return out, None, None
+        if several and not any(r.kin or r.under for r in map(self._root, data)):
+            out = func(*args, **kwargs)  # values that have nothing to do with each other
+            if in_place and isinstance(out, Tensor):
+                self.overwritten(out)
+            return out, None, None
         formulas = [f or Formula(self._root(a)) for f, a in zip(formulas, data, strict=True)]
         root = formulas[0].root
         if (
@@ -489,11 +491,17 @@ class Formulas:
             return name not in CASTS
         if name in _HINGES:  # with nothing but zeros, which is a ReLU
             others = [a for a in args if isinstance(a, Tensor) and not self._is_data(a)]
-            return bool(others) and not any(self.is_weight(a) or a.any() for a in others)
+            return bool(others) and all(map(self._is_zero, others))
         if not formula.exps:
             return False
         over = name in ("div", "true_divide", "divide") and not isinstance(args[0], Tensor)
         return over or name in _LOGS or name in ("reciprocal", "rtruediv", "rdiv")
+
+    def _is_zero(self, value: Tensor) -> bool:
+        try:
+            return not self.is_weight(value) and not value.any()
+        except (NotImplementedError, RuntimeError):  # it has no numbers, as on the meta device
+            return False
 
     def named(self, formula: Formula, site: str) -> None:
         """A formula without activations has been seen as that site."""
@@ -517,26 +525,24 @@ class Formulas:
         return known[1:] if known is not None and known[0]() is value else None
 
     def folded(
-        self, func: Callable, args: tuple, kwargs: dict[str, Any]
-    ) -> tuple[Any, Formula | None, Tensor | None]:
-        """func(*args, **kwargs), of a stack maybe: the formula, as `arithmetic` gives it."""
-        out = func(*args, **kwargs)
+        self, func: Callable, args: tuple, kwargs: dict[str, Any], out: Any
+    ) -> tuple[Formula | None, Tensor | None]:
+        """The formula of `out`, made of a stack by func(*args, **kwargs), and its root's value."""
         stack = self._stack(args[0]) if args else None
         if stack is None or not isinstance(out, Tensor):
-            return out, None, None
+            return None, None
         formulas, axis = stack
         over = kwargs.get("dim", args[1] if len(args) > 1 else None)
         over = over[0] if isinstance(over, tuple | list) and len(over) == 1 else over
         if not isinstance(over, int) or over % args[0].ndim != axis:
-            return out, None, None
+            return None, None
         others = {key: value for key, value in kwargs.items() if key != "dim"}
-        fold = _Fold(func, tuple(others.items()))
-        formula = Formula(formulas[0].root, fold, tuple(formulas))
+        formula = Formula(formulas[0].root, _Fold(func, tuple(others.items())), tuple(formulas))
         self.put(out, formula)
         z = formula.root.ref()
         if not formula.parts or z is None or z.shape != out.shape:
-            return out, None, None
-        return out, (formula if self._combine(formula) else None), z
+            return None, None
+        return (formula if self._combine(formula) else None), z
 
     def unstacked(self, func: Callable, args: tuple, kwargs: Mapping[str, Any], out: Any) -> None:
         """`out` is one of the stacked values, or all of them."""

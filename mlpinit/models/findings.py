@@ -429,7 +429,7 @@ def _updates(m: Measurements) -> Iterator[Finding]:
         f"updates too {'large' if large else 'small'}",
         f"The first step of {m.optimizer} changes the weights by too "
         f"{'much to keep what they were' if large else 'little to learn'}.",
-        f"Over the layers, the median of std(update) / std(weight) is {middle:.1e}, log10 "
+        f"Over the layers, the median of std(update) / std(weight) is {_two_digits(middle)}, log10 "
         f"{math.log10(middle):.1f}; about −3 is usual.",
         f"{'Lower' if large else 'Raise'} the learning rate{rate}"
         + (", or begin with a warm-up." if large else "."),

@@ -69,7 +69,7 @@ class Unused:
 class FirstPass:
     """What one batch showed.
 
-    - `loss`; `output`: what the model returned, detached
+    - `loss`; `output`: what the model returned
     - `layers`: in the order in which they were used; `first_is_norm`: whether what is given is
       normalised before it meets a weight
     - `unused`: parameters without a gradient

@@ -235,7 +235,7 @@ class Observer(TorchFunctionMode):
             if args and self._of_weights(args[0]):
                 self.formulas.spread(args, kwargs or {}, out)
             elif self.layout.ways:
-                self.layout.inherit(args, out)
+                self._handed(func, args, {}, out)
             return out
         return look(func, args, kwargs or {})
 
@@ -301,8 +301,16 @@ class Observer(TorchFunctionMode):
         """Call it, and tell `after` what came of it, unless that is made of weights alone."""
         out = func(*args, **kwargs)
         if not (args and self._of_weights(args[0]) and self.formulas.spread(args, kwargs, out)):
-            after(func, args, kwargs, out)
+            try:
+                after(func, args, kwargs, out)
+            except Exception as error:  # ours, and the model's forward goes on
+                self._lost(func, error)
         return out
+
+    def _lost(self, func: Callable, error: Exception) -> None:
+        first = str(error).strip().partition("\n")[0]
+        why = f"what it gives could not be followed ({type(error).__name__}: {first})"
+        self.missed(func.__name__, why)
 
     def _layer(
         self, channel: int, maps: bool, func: Callable, args: tuple, kwargs: dict, out: Any
@@ -413,13 +421,16 @@ class Observer(TorchFunctionMode):
     def _reshaped(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         if self.kept is not None and args and isinstance(out, Tensor):
             self.kept.flatten(args[0], out)
-        if self.layout.ways:
-            self.layout.inherit(args, out)
+        self._handed(func, args, kwargs, out)
         self.formulas.rearranged(func, args, kwargs, out)
 
-    def _handed(self, _func: Callable, args: tuple, _kwargs: dict, out: Any) -> None:
+    def _handed(self, func: Callable, args: tuple, _kwargs: dict, out: Any) -> None:
+        """What is known of the arguments is known of what came of them."""
         if self.layout.ways:
-            self.layout.inherit(args, out)
+            try:
+                self.layout.inherit(args, out)
+            except Exception as error:  # of tensors without a shape, as nested ones are
+                self._lost(func, error)
 
     def _stacked(self, func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
         self._handed(func, args, kwargs, out)
@@ -435,18 +446,22 @@ class Observer(TorchFunctionMode):
     def _arithmetic(self, func: Callable, args: tuple, kwargs: dict) -> Any:
         out, formula, z = self.formulas.arithmetic(func, args, kwargs)
         if self.layout.ways:
-            self.layout.inherit(args, out)
+            self._handed(func, args, kwargs, out)
         if formula is not None:
             self._formula(formula, z, out)
         return out
 
     def _folded(self, func: Callable, args: tuple, kwargs: dict) -> Any:
-        if not self.formulas.stacks or not args:
-            return self._then(self._handed, func, args, kwargs)
-        out, formula, z = self.formulas.folded(func, args, kwargs)
-        self._handed(func, args, kwargs, out)
-        if formula is not None:
-            self._formula(formula, z, out)
+        found: tuple = (None, None)
+
+        def look(func: Callable, args: tuple, kwargs: dict, out: Any) -> None:
+            nonlocal found
+            self._handed(func, args, kwargs, out)
+            found = self.formulas.folded(func, args, kwargs, out)
+
+        out = self._then(look if self.formulas.stacks else self._handed, func, args, kwargs)
+        if found[0] is not None:
+            self._formula(*found, out)
         return out
 
     def _extreme(self, func: Callable, args: tuple, kwargs: dict) -> Any:

@@ -167,9 +167,15 @@ class Padding:
         """The rows that count in a pass on these arguments, None if they all do."""
         if self.mask is False:
             return None
-        mask = self._own(args, kwargs) if self.mask is None else self._asked(args, kwargs)
-        if mask is None:
+        try:
+            mask = self._own(args, kwargs) if self.mask is None else self._asked(args, kwargs)
+            return None if mask is None else self._kept(mask)
+        except Exception as error:  # the model's forward goes on
+            first = str(error).strip().partition("\n")[0]
+            self.faults[f"{type(error).__name__}: {first}"] += 1
             return None
+
+    def _kept(self, mask: Tensor) -> Kept | None:
         n = int(mask.sum())
         if self.mask is None and self.of_two and n < mask.numel():
             self.faults[_OF_TWO] += 1
@@ -193,15 +199,10 @@ class Padding:
         kept = mask != 0
         return kept if bool((mask == kept).all()) else None
 
-    def _asked(self, args: tuple, kwargs: Mapping[str, Any]) -> Tensor | None:
+    def _asked(self, args: tuple, kwargs: Mapping[str, Any]) -> Tensor:
         if self.told is not None:
             return self.told
-        try:
-            return checked(self.mask(self._batch(args, kwargs)), args, kwargs, self.batch_axis)
-        except Exception as error:  # the model's forward goes on
-            first = str(error).strip().partition("\n")[0]
-            self.faults[f"{type(error).__name__}: {first}"] += 1
-            return None
+        return checked(self.mask(self._batch(args, kwargs)), args, kwargs, self.batch_axis)
 
     def _batch(self, args: tuple, kwargs: Mapping[str, Any]) -> Any:
         """The one argument that the forward was given, or all of them by their names."""

@@ -45,13 +45,17 @@ class Watcher(Protocol):
 
 
 class Shortcut:
-    """The activation modules of a plain model, each with a stand-in for its forward."""
+    """The activation modules of a plain model, each with a stand-in for its forward.
+
+    - `simple`: whether none of them has to be observed from within
+    """
 
     def __init__(
         self, modules: dict[nn.Module, int | None], observer: Observer, watch: Watcher
     ) -> None:
         """`modules`: each with the axis of its units from the end, as `plain` gives them."""
         self.observer, self.watch, self.channels = observer, watch, modules
+        self.simple = all(type(module) in SIMPLE for module in modules)
         self.lists = [
             (m._modules, list(m._modules.values()))
             for m in observer.names.model.modules()

@@ -2,7 +2,8 @@
 
 A *site* is a place where an activation function is applied. Its name is that of the activation
 module ("net.1"), or, for a function or a tensor method, the module whose forward called it and the
-function ("blocks.0.mlp:gelu", ":tanh" for the model itself). A name that comes up again in the same
+function ("blocks.0.mlp:gelu", ":tanh" for the model itself, ":formula" for a function written out
+without any activation function, as x * (x > 0)). A name that comes up again in the same
 forward pass gets "#2", "#3" and so on.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -121,6 +122,24 @@ class _Tracer(fx.Tracer):
             proxy = self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
             proxy.node.meta["opaque"] = True
             return proxy
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """A branch on a dtype, as of what is done in half precision only, is that of the weights.
+
+        What such a branch does otherwise to data, the comparison with the model itself sees.
+        """
+        node = obj.node
+        if self.call is not None and node.target in (operator.eq, operator.ne):
+            sides = [self._dtype_of(side) for side in node.args]
+            if all(isinstance(side, torch.dtype) for side in sides):
+                return node.target(*sides)
+        return super().to_bool(obj)
+
+    def _dtype_of(self, side: object) -> object:
+        if isinstance(side, Node) and called(side) == "getattr" and side.args[1] == "dtype":
+            floating = (p.dtype for p in self.root.parameters() if p.is_floating_point())
+            return next(floating, torch.get_default_dtype())
+        return side
 
     def create_args_for_root(
         self, root_fn: Callable, is_module: bool, concrete_args: object = None

@@ -103,16 +103,19 @@ def watch(
     What is watched: every torch function and method that is an activation, in any module's
     forward, in place or not, and `clamp(min=0)`; plain RNNs and RNN cells by h (of several layers
     the last). Where an activation is part of a formula in one value, as x·σ(x), the formula is
-    judged, under the name of its last part; one that cannot be told is a note. What is not
-    watched: an LSTM's or GRU's gates (h is shown, without a verdict), other clamps, `torch.where`
-    and formulas without an activation function, activations inside scripted modules, attention's
-    softmax, functions applied to parameters, and whatever runs outside model(x). A function that
-    changes while it is watched is judged as it is at each step, and where layers come and go a
-    shared activation's sites are told by the layer before them: `act@layers.2`. Nothing that goes
-    wrong here reaches the model's forward: it becomes a note.
+    judged, under the name of its last part; one that cannot be told is a note. So is a formula
+    without an activation function in which a value that bends meets itself, as x·(x > 0), 1 +
+    erf(x) or `torch.where`: its site is ":formula". What is not watched: an LSTM's or GRU's gates
+    (h is shown, without a verdict), other clamps, such a formula of the model's own input,
+    activations inside scripted modules, attention's softmax, functions applied to parameters, and
+    whatever runs outside model(x). A function that changes while it is watched is judged as it is
+    at each step, and where layers come and go a shared activation's sites are told by the layer
+    before them: `act@layers.2`. So are experts whose maps are one call: `act@experts.w1[3]`.
+    Nothing that goes wrong here reaches the model's forward: it becomes a note.
 
-    A unit is told by the last axis, or axis 1 after a convolution, and followed through a
-    transpose; after a reshape it may need `axes`, and the report says where it might. The fused
+    A unit is an index along the axis where its layer has it, the last, or axis 1 after a
+    convolution, and it is followed from there, tensor by tensor. Where the trail is lost, as where
+    a reshape cuts the axis, it may need `axes`, and the report says where it might. The fused
     paths of `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` show nothing, so that a
     watched forward pass in evaluation mode takes the plain ones: equal to rounding, not bit for
     bit. Everything else is computed as ever, bit for bit.
@@ -414,7 +417,7 @@ class Watch:
         if self._gate.lets_by():  # the gate itself leaves another thread's to this place
             return inner(*args, **kwargs)
         self.step = self._gate.look()
-        self._inside = True
+        self._inside, observes = True, False
         try:
             if why := blind():
                 self._blind[why] += 1
@@ -424,22 +427,28 @@ class Watch:
             self._uses.clear()
             self.given = Given(args, kwargs, self.batch_axis)
             self.kept = self._observer.kept = self.padding.of(args, kwargs)
-            self._n_sites = len(self.sites)
-            self._observer.begin(args, kwargs)
             if self._slopes:
                 self._wrap_named()
             if self._shortcut is not None and not self._shortcut.still_plain():
                 self._look_anew()
+            if self._shortcut is not None and self._shortcut.simple:
+                return self._shortcut.run(inner, args, kwargs)
+            self._n_sites = len(self.sites)
+            observes = True
+            self._observer.begin(args, kwargs)
             if self._shortcut is not None:
                 return self._shortcut.run(inner, args, kwargs)
             with self._observer:
                 return inner(*args, **kwargs)
         finally:
-            self._inside, self.kept = False, None
-            # Tensors are followed while there are places to be found, and where experts are routed.
-            new = len(self.sites) != self._n_sites
-            self._observer.layout.follows = new or self._observer.meets_experts
-            self._observer.end()
+            self._inside = False
+            self.kept = self._observer.kept = None
+            if observes:
+                # Tensors are followed while there are sites to be found, or experts are routed.
+                new = len(self.sites) != self._n_sites
+                observer = self._observer
+                observer.layout.follows = self.data_set or new or observer.meets_experts
+                self._observer.end()
             self._gate.let_by(self.every - 1)
 
     def _module(

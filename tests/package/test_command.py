@@ -246,3 +246,11 @@ def test_a_format_that_is_not_there_is_refused(folder, capsys):
     with pytest.raises(SystemExit) as ended:
         run("audit", spec("model"), "--data", spec("loader"), "--format", "xml")
     assert ended.value.code == 2
+
+
+def test_the_optimiser_is_made_of_the_model_s_parameters(folder, capsys):
+    asked = ("checkup", spec("model"), "--data", spec("loader"), "--optimizer", spec("adam"))
+    assert run(*asked, "--fail") == 1
+    assert "The first step of Adam" in capsys.readouterr().out
+    assert run("checkup", spec("model"), "--data", spec("loader"), "--optimizer", "adam") == 2
+    assert "--optimizer is 'adam'; wanted PACKAGE.MODULE:NAME" in capsys.readouterr().err

@@ -150,6 +150,8 @@ class OPTLayer(Layer):
 
     def forward(self, x, cache=None, **kwargs):
         x = x + self.attention(x, cache=cache)[0]
+        if x.dtype == torch.float16:
+            x = x.clamp(-60000, 60000)
         shape = x.shape
         flat = self.norm(x).reshape(-1, x.size(-1))
         return ((x.reshape(flat.shape) + self.fc2(self.activation(self.fc1(flat)))).view(shape),)

@@ -189,6 +189,21 @@ def test_the_same_weight_used_twice_with_other_units_in_between():
     assert report[":tanh"].units == 7
 
 
+def test_an_einsum_with_several_axes_of_weights_gives_units_along_its_last():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(2, 3, 5, 6))
+
+        def forward(self, x):
+            return torch.tanh(torch.einsum("nd,ghdf->fngh", x, self.w))
+
+    report = run(Net(), [data(300, 5)])
+    assert {name: site.units for name, site in report.sites.items()} == {":tanh": 3}
+    with pytest.raises(RuntimeError, match="no activation"):
+        run(nn.Identity(), [data(300, 5)])
+
+
 def test_outputs_and_gradients_of_routed_experts_stay():
     for way in (loop, chosen_weights, all_by_einsum):
         model, x = Routed(way), batches(2)[1]
@@ -253,6 +268,14 @@ def test_units_are_followed_from_their_layer(lay, every):
     report = run(model, [data(300, 8, 4, seed=seed) for seed in range(4)], every=every)
     assert report[":relu"].units == 8
     assert report.dead() == {":relu": [2]}
+    assert not report[":relu"].notes
+
+
+def test_heads_put_together_are_units():
+    model = Laid(lambda net, z: z.unflatten(1, (2, 4)).transpose(1, 2).flatten(2))
+    report = run(model, [data(300, 8, 4)])
+    assert (report[":relu"].units, report[":relu"].whole.n) == (16, 1200)
+    assert report.dead() == {":relu": [2, 10]}
     assert not report[":relu"].notes
 
 

@@ -177,6 +177,15 @@ def test_a_formula_in_which_a_value_does_not_meet_itself_or_is_written_over(f):
     torch.testing.assert_close(figures.largest_slope, slope.abs().amax(0).double())
 
 
+def test_a_gate_that_was_stacked_and_taken_apart_again():
+    def f(z):
+        a, b = torch.stack([z, torch.sigmoid(z)], -1).unbind(-1)
+        return a * b
+
+    report = audit(Own(f), data(400, 5), progress=False)
+    assert [site.activation for site in report.sites.values()] == ["sigmoid formula"]
+
+
 class Biased(nn.Module):
     """The product alone is no longer there when the formula is made: its slope is by z."""
 
@@ -579,3 +588,29 @@ def test_an_activation_of_a_single_number_is_a_note():
     report = audit(Temperature(), data(400, 5), progress=False)
     assert list(report.sites) == [":relu"]
     assert any(":sigmoid: it is applied to a single number" in note for note in report.notes)
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors.*:UserWarning")
+def test_what_has_no_numbers_or_no_shape_goes_on_all_the_same():
+    class Net(nn.Module):
+        def forward(self, x):
+            h = torch.maximum(x * 2, torch.zeros_like(x))
+            return torch.stack([h, h.tanh()]).prod(0).relu()
+
+    with watch(Net(), mask=lambda x: torch.ones(3, 1, dtype=torch.bool, device="meta")) as w:
+        w.model(torch.zeros(3, 4, device="meta"))
+    with pytest.raises(RuntimeError, match="meta device"):
+        w.report()
+
+    class Ragged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = nn.Linear(4, 6)
+
+        def forward(self, x):
+            h = self.lin(torch.nested.as_nested_tensor([x[:3], x[3:]], layout=torch.strided))
+            return torch.tanh(h.unbind()[0])
+
+    with watch(Ragged()) as w:
+        assert w.model(data(9, 4)).shape == (3, 6)
+    assert w.report()[":tanh"].units == 6
