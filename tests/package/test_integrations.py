@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mlpinit.integrations import Monitor
+from mlpinit.integrations import monitor as shared
 from mlpinit.integrations.monitor import missing
 
 OPTIONS = {"every": 1, "window": 300, "enough": 100, "log_every": 4}
@@ -114,6 +115,17 @@ def test_dead_units_are_recycled_with_the_optimiser_that_trains_them():
     assert "exp_avg" in done.state_reset["0.weight"]
     assert trained.monitor.report["1"].verdicts[5] == "live"
     assert [scalars["watch/recycled"] for _, scalars in trained.logged] == [0, 1, 1, 1, 1]
+
+
+def test_ranks_recycle_what_the_first_says_and_are_left_with_its_weights(monkeypatch):
+    equal = []
+    monkeypatch.setattr(shared.ranks, "from_first", lambda dead: {"1": [*dead["1"], 9]})
+    monkeypatch.setattr(shared.ranks, "make_equal", equal.extend)
+    with pytest.raises(ValueError, match="not constant"):  # unit 9 lives: it was asked for
+        Trained(**recycling())
+    monkeypatch.setattr(shared.ranks, "from_first", lambda dead: dead)
+    trained = Trained(**recycling())
+    assert {id(p) for p in trained.model.parameters()} <= {id(t) for t in equal}
 
 
 def test_without_an_optimiser_of_its_own_only_the_model_is_recycled():

@@ -283,6 +283,14 @@ def test_windows_that_do_not_end_together_tell_no_events_and_it_is_said():
     assert "hard-dead" in str(report)
 
 
+def test_as_many_windows_that_end_elsewhere_tell_no_events_either():
+    few = [one_rank.batch(step, 0) for step in range(5)]  # 128 examples after four
+    more = [torch.cat([X, X])[:43] for X in few]  # 129 after three
+    parts = [seen(few), seen(more)]
+    assert [part.courses["1"].windows for part in parts] == [1, 1]
+    assert ranks.merged(parts)["1"].births is None
+
+
 def ranks_rows(batches, window=4):
     """Rows of the last whole window and of what came after it."""
     whole = len(batches) // window
