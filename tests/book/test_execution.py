@@ -8,9 +8,12 @@ import platform
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
+import nbformat
 import pytest
-from book_build import execution
+from book_build import execution, runs
 from bs4 import BeautifulSoup
+from myst_nb.core.utils import coalesce_streams
+from nbformat import NotebookNode
 from small_project import ROOT, Project
 
 LONG_AGO = "2020-02-03 04:05"
@@ -71,3 +74,17 @@ def test_a_build_that_replays_records_whole_runs_cells_of_its_own(
     assert execution.figures_digest(ROOT) == part
     monkeypatch.setenv("MLPINIT_FULL", "1")
     assert execution.figures_digest(ROOT) != part
+
+
+def test_what_is_printed_in_one_go_is_whole_however_the_kernel_tears_it() -> None:
+    """A piece may end before its new line, and the next begin with it."""
+
+    def stream(text: str, name: str = "stdout") -> NotebookNode:
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    shown = nbformat.v4.new_output("display_data", data={"text/plain": "a figure"})
+    pieces = [stream("a"), stream("\nb\n"), stream("oh\n", "stderr"), shown, stream("c\n")]
+    kept = runs.whole(pieces)
+    assert [o.get("text") for o in kept] == ["a\nb\n", "oh\n", None, "c\n"]
+    (joined,) = coalesce_streams(runs.whole([stream("a"), stream("\nb\n")]))
+    assert joined.text == "a\nb\n"

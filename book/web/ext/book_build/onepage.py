@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import tomllib
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
+
+import mlpinit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -111,10 +112,9 @@ class Chapter:
 
 
 def read_book(root: Path) -> Book:
-    """Read `_toc.yml`, `_config.yml` and the version in `pyproject.toml`."""
+    """Read `_toc.yml`, `_config.yml` and the version of the package."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     parts = [
         Part(part["caption"], [chapter["file"] for chapter in part["chapters"]])
         for part in toc["parts"]
@@ -123,7 +123,7 @@ def read_book(root: Path) -> Book:
         title=config["title"],
         author=config["author"],
         licence=config["copyright"],
-        version=project["version"],
+        version=mlpinit.__version__,
         language=config["sphinx"]["config"].get("language", "en"),
         root_document=toc["root"],
         parts=parts,

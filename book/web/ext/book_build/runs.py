@@ -44,12 +44,29 @@ def keep(cache: Path, notebook: NotebookNode, **about: Any) -> None:
     """Keep the outputs of a notebook that has run to its end, with what is known of the run."""
     created = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
     metadata = notebook.metadata | {ABOUT: {"created": created, **about}}
+    for cell in code(notebook):
+        cell.outputs = whole(cell.outputs)
     kept = nbformat.v4.new_notebook(metadata=metadata, cells=code(notebook))
     path = place(cache, key_of(notebook))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
     part.replace(path)
+
+
+def whole(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join what was printed in one go: a busy kernel sends it in pieces, torn anywhere.
+
+    MyST-NB, which joins pieces too, ends each with a new line.
+    """
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and output.get("name") == last.get("name"):
+            last["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def place(cache: Path, key: str) -> Path:
