@@ -15,7 +15,6 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mlpinit._files import write_whole
 from mlpinit.models import checkup_views
 from mlpinit.models.checkup import Checkup, checkup
 from mlpinit.watch import Report, audit
@@ -210,20 +210,12 @@ def _shown(found: Checkup | Report, asked: argparse.Namespace) -> str:
 
 
 def _write(text: str, path: Path | None) -> None:
-    """Print it, or put it in place whole: whoever reads the file meets the old or the new one."""
+    """Print it, or write it to a file."""
     if path is None:
         sys.stdout.write(text)
         return
     try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
+        write_whole(path, text)
     except OSError as error:
         raise UsageError(f"--output {path} cannot be written: {error}") from error
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
+from mlpinit._files import write_whole
 from mlpinit.grading import export
 from mlpinit.grading.client import RunnerError
 from mlpinit.grading.crew import grade_many
@@ -205,14 +206,7 @@ def _write_all(reports: list[Report], args: argparse.Namespace) -> None:
     }
     for path, text in documents.items():
         if path is not None:
-            _write(path, text())
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or none."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+            write_whole(path, text())
 
 
 if __name__ == "__main__":

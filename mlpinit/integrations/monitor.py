@@ -17,6 +17,7 @@ from typing import Any
 from torch import Generator, nn
 from torch.optim import Optimizer
 
+from mlpinit._files import write_whole
 from mlpinit.models import ranks
 from mlpinit.recycle import Recycling, recycle
 from mlpinit.watch import Report, Watch, audit, watch
@@ -144,8 +145,8 @@ class Monitor:
             folder = Path(folder)
             folder.mkdir(parents=True, exist_ok=True)
             told = {"step": self._step, **self.report.to_dict()}
-            _replace(folder / "watch.json", json.dumps(told))
-            _replace(folder / "watch.txt", f"Step {self._step:,}\n{self.report}\n")
+            write_whole(folder / "watch.json", json.dumps(told))
+            write_whole(folder / "watch.txt", f"Step {self._step:,}\n{self.report}\n")
 
     def _recycle(self, step: int, optimizers: Iterable[Optimizer]) -> None:
         """Recycle what is dead on all of the data, and leave every rank with the same weights."""
@@ -172,13 +173,6 @@ def _sharded(model: nn.Module) -> bool:
         for module in model.modules()
         for kind in type(module).__mro__
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 def missing(library: str, package: str) -> type:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
 from mlpinit.models import ranks
+from mlpinit.models.batches import moved
 from mlpinit.models.padding import checked
 from mlpinit.models.report import Report
 from mlpinit.models.tracing import evaluating
@@ -130,7 +130,7 @@ def _run(
     bar = tqdm(batches, desc="audit", unit="batch", **progress_bar(progress))
     with watch, evaluating(model), torch.no_grad(), bar:
         for batch in bar:
-            batch = _moved(batch, device)  # noqa: PLW2901
+            batch = moved(batch, device)  # noqa: PLW2901
             if callable(padding.mask):
                 mask = padding.mask(batch)
                 padding.told = checked(mask, *_inputs(run, batch), padding.batch_axis)
@@ -223,26 +223,3 @@ def _described(value: Any) -> str:
     if isinstance(value, list | tuple) and not isinstance(value, PackedSequence):
         return f"a {kind} ({', '.join(map(_described, value[:8]))})"
     return f"a {kind}"
-
-
-def _moved(batch: Any, device: torch.device | None) -> Any:
-    if device is None:
-        return batch
-    if isinstance(batch, Tensor | PackedSequence):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        moved = {key: _moved(value, device) for key, value in batch.items()}
-        return moved if type(batch) is dict else _like(batch, moved, device)
-    if not isinstance(batch, nn.Module) and callable(getattr(batch, "to", None)):
-        return batch.to(device)
-    if type(batch) in (list, tuple):
-        return type(batch)(_moved(value, device) for value in batch)
-    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
-
-
-def _like(batch: Mapping, moved: dict, device: torch.device) -> Mapping:
-    """A mapping of another class, moved by its own method where it has one."""
-    if callable(getattr(batch, "to", None)):
-        return batch.to(device)
-    same = all(moved[key] is value for key, value in batch.items())
-    return batch if same else moved

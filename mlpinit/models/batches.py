@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import tree_map
 
 from mlpinit.models.tracing import by_name, input_names, mapping_in, named_inputs
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "moved"]
 
 _ANY = torch.empty(0)
 
@@ -75,3 +78,27 @@ class Batches:
         named = dict(zip(self.names, copies, strict=False))
         named = {name: x for name, x in named.items() if name in self.by_name}
         return tuple(copies[: len(copies) - len(named)]), {**named, **self.numbers}
+
+
+def moved(batch: Any, device: torch.device | None) -> Any:
+    """A batch of any kind on that device, or as it is where that is None."""
+    if device is None:
+        return batch
+    if isinstance(batch, Tensor | PackedSequence):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        on_it = {key: moved(value, device) for key, value in batch.items()}
+        return on_it if type(batch) is dict else _like(batch, on_it, device)
+    if not isinstance(batch, nn.Module) and callable(getattr(batch, "to", None)):
+        return batch.to(device)
+    if type(batch) in (list, tuple):
+        return type(batch)(moved(value, device) for value in batch)
+    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+def _like(batch: Mapping, on_it: dict, device: torch.device) -> Mapping:
+    """A mapping of another class, moved by its own method where it has one."""
+    if callable(getattr(batch, "to", None)):
+        return batch.to(device)
+    same = all(on_it[key] is value for key, value in batch.items())
+    return batch if same else on_it

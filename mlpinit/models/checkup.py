@@ -22,9 +22,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from mlpinit.models import checkup_views
+from mlpinit.models.batches import moved
 from mlpinit.models.chance import Chance, chance
 from mlpinit.models.findings import Finding, Inputs, Measurements, findings, remarks
 from mlpinit.models.first_pass import Layer, first_pass
+from mlpinit.models.report import listed
 from mlpinit.models.untouched import random_numbers, untouched
 from mlpinit.progress import printable
 from mlpinit.watch import Report, watch
@@ -65,7 +67,7 @@ class Checkup:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain lists and numbers, as JSON has them: what is no number is None."""
-        return _plain(
+        return listed(
             {
                 "healthy": self.healthy,
                 "findings": [asdict(f) for f in self.findings],
@@ -143,7 +145,7 @@ def checkup(
     """
     _check(model, batch, loss, optimizer)
     device = next((p.device for p in model.parameters()), None)
-    batch = _moved(batch, device)
+    batch = moved(batch, device)
     inputs, told = (batch, batch) if isinstance(batch, Mapping) else batch
 
     def run() -> object:
@@ -249,29 +251,8 @@ def _tensors(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(entry, f"{name}[{nth}]")
 
 
-def _moved(value: Any, device: torch.device | None) -> Any:
-    if isinstance(value, Tensor):
-        return value if device is None else value.to(device)
-    if isinstance(value, Mapping):
-        return {key: _moved(entry, device) for key, entry in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(_moved(entry, device) for entry in value)
-    return value
-
-
 def _rate(optimizer: torch.optim.Optimizer | None) -> tuple[str, float | None]:
     if optimizer is None:
         return "", None
     rate = optimizer.param_groups[0].get("lr")
     return type(optimizer).__name__, None if rate is None else float(rate)
-
-
-def _plain(value: Any) -> Any:
-    """Lists for tuples, and None for infinities and NaN, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124
-        return None
-    return value

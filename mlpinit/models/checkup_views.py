@@ -17,11 +17,12 @@ from mlpinit import plots
 from mlpinit.models.chance import Chance
 from mlpinit.models.findings import LARGE_UPDATE, SMALL_UPDATE, Finding, Inputs
 from mlpinit.models.first_pass import Layer
+from mlpinit.models.rendering import WIDTH, short
 from mlpinit.watch import Report
 
 __all__ = ["figure", "html", "page", "svg", "text"]
 
-WIDTH = 80
+NAME = 34  # letters of a layer's name
 MOST = 24  # layers that are listed; the figure has all
 HEADS = ("gain", "signal", "gradient", "update")
 
@@ -96,10 +97,12 @@ def text(found: Checkup) -> str:
 def _table(found: Checkup) -> Iterator[str]:
     heads = HEADS if found.optimizer else HEADS[:-1]
     layers = _shown(found.layers)
-    wide = max(5, *(len(_short(x.name)) for x in layers))
+    wide = max(5, *(len(short(x.name, NAME)) for x in layers))
     yield f"{'layer':{wide}}  " + "  ".join(f"{head:>8}" for head in heads)
     for x in layers:
-        yield f"{_short(x.name):{wide}}  " + "  ".join(f"{n:>8}" for n in _numbers(x)[: len(heads)])
+        yield f"{short(x.name, NAME):{wide}}  " + "  ".join(
+            f"{n:>8}" for n in _numbers(x)[: len(heads)]
+        )
     if len(layers) < len(found.layers):
         yield f"and {len(found.layers) - len(layers)} more; checkup.layers has all"
 
@@ -232,10 +235,6 @@ def svg(fig: Figure) -> str:
     silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     fig.savefig(held, format="svg", metadata=silent)
     return "".join(held.getvalue().partition("<svg")[1:])
-
-
-def _short(name: str, most: int = 34) -> str:
-    return name if len(name) <= most else "…" + name[1 - most :]
 
 
 def _wrap(line: str) -> str:

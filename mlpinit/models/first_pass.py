@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from mlpinit.models.comparing import tensors
+from mlpinit.models.names import LAYERS
+
 __all__ = ["FirstPass", "Layer", "Unused", "first_pass"]
 
 
@@ -210,7 +213,7 @@ class _Taker:
         def hook(module: nn.Module, _args: tuple, output: object) -> None:
             if not self.open:  # a checkpoint runs its part again on the way back
                 return
-            out = next(_tensors(output), None)
+            out = next(iter(tensors(output)), None)
             if out is None or not out.is_floating_point() or not out.numel():
                 return
             if not self.begun and not isinstance(module, nn.Embedding):
@@ -278,9 +281,14 @@ def _use(name: str, module: nn.Module, out: Tensor) -> _Use:
     return _Use(name, module, tuple(out.shape), axis, rms, signal, bool(out.isfinite().all()))
 
 
+def _is_conv1d(module: nn.Module) -> bool:
+    """Told by its name, whatever else it has: nothing is cut here."""
+    return type(module).__name__ == "Conv1D"
+
+
 def _transposed(module: nn.Module) -> bool:
     """Whether the units are along axis 1 of the weight: transformers' Conv1D is x @ W."""
-    return isinstance(module, _ConvTransposeNd) or type(module).__name__ == "Conv1D"
+    return isinstance(module, _ConvTransposeNd) or _is_conv1d(module)
 
 
 def _fan_in(module: nn.Module, weight: Tensor) -> int:
@@ -293,7 +301,9 @@ def _fan_in(module: nn.Module, weight: Tensor) -> int:
 
 def _copies(module: nn.Module, gradients: Mapping[Tensor, Tensor | None]) -> int:
     """Units whose weights are another's, exactly, and their gradients to rounding, and not 0."""
-    gradient = gradients.get(module.weight) if _makes_units(module) else None
+    gradient = (
+        gradients.get(module.weight) if isinstance(module, LAYERS) or _is_conv1d(module) else None
+    )
     if gradient is None:
         return 0
     parts = [module.weight.detach(), gradient]
@@ -308,12 +318,6 @@ def _copies(module: nn.Module, gradients: Mapping[Tensor, Tensor | None]) -> int
     apart = (gradient - (sums / counts[:, None])[group]).abs().amax(1)
     largest = gradient.abs().amax(1)
     return int(((counts[group] > 1) & (largest > 0) & (apart <= 1e-3 * largest)).sum())
-
-
-def _makes_units(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or (
-        type(module).__name__ == "Conv1D"
-    )
 
 
 def _masked(name: str) -> str:
@@ -334,17 +338,6 @@ def _ratio(gradient: Tensor | None, weight: Tensor) -> float | None:
         return None
     size, pull = _norm(weight), _norm(gradient)
     return pull / size if size else math.inf * pull if pull else 0.0
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _tensors(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _tensors(entry)
 
 
 # The optimiser's first step

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from mlpinit.models.names import CONVOLUTIONS, LAYERS
 
-__all__ = ["is_depthwise", "is_layer", "is_linear", "keep_inputs", "keep_outputs", "weight_axes"]
+__all__ = [
+    "constant_part",
+    "is_depthwise",
+    "is_layer",
+    "is_linear",
+    "keep_inputs",
+    "keep_outputs",
+    "weight_axes",
+]
 
 
 def _is_conv1d(module: object) -> bool:
@@ -44,6 +52,18 @@ def is_depthwise(module: object) -> bool:
 def weight_axes(module: nn.Module) -> tuple[int, int]:
     """The axes of its weight along which its outputs and its inputs lie."""
     return (1, 0) if _is_conv1d(module) else (0, 1)
+
+
+def constant_part(
+    weight: Tensor, axes: tuple[int, int], channels: list[int], constants: Tensor
+) -> Tensor:
+    """What some inputs of a layer add to its outputs where each is a constant: (out,) float64.
+
+    - `weight`, `axes`: the layer's, as `weight_axes` gives them; `constants`: (channels,)
+    """
+    W = weight.detach().movedim(axes[0], 0)[:, channels].cpu().double()  # (out, in, *kernel)
+    told = W.flatten(2).sum(2) if W.ndim > 2 else W
+    return told @ constants.cpu().double()
 
 
 _OUTPUTS = ("out_features", "out_channels", "nf", "num_features")

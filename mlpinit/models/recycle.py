@@ -19,7 +19,7 @@ from mlpinit.init import Scheme
 from mlpinit.models.batches import Batches
 from mlpinit.models.comparing import compared, difference, outputs
 from mlpinit.models.graph import Dead
-from mlpinit.models.layers import is_layer, weight_axes
+from mlpinit.models.layers import constant_part, is_layer, weight_axes
 from mlpinit.models.measuring import Followed, Range, check_padding, measure, unusual
 from mlpinit.models.parts import Parts
 from mlpinit.models.tracing import check_model, evaluating, unmarked
@@ -173,9 +173,8 @@ def recycle(
         jobs, refused = parts.follow(dead)
         measure(jobs, parts.run, batches)
         draw = _Draw(model, batches, weights, generator, tolerance)
-        plan, change = draw.run(jobs, refused, strict=strict, optimizer=optimizer)
+        plan, entries, change = draw.run(jobs, refused, strict=strict, optimizer=optimizer)
         jobs = [job for job in jobs if job.site not in refused]
-        entries = _optimizer_entries(plan, optimizer)
         constants = {job.site: job.said for job in jobs}
         plan.write()
         for _, _, state, places, start in entries:
@@ -231,7 +230,7 @@ class _Draw:
         *,
         strict: bool,
         optimizer: Optimizer | None,
-    ) -> tuple[_Plan, float]:
+    ) -> tuple[_Plan, list[_Entry], float]:
         """Plan for all sites; where an output would move, for all that do not move it alone."""
         good = []
         for job in jobs:
@@ -263,7 +262,7 @@ class _Draw:
 
     def _planned(
         self, jobs: Sequence[Followed], optimizer: Optimizer | None
-    ) -> tuple[_Plan, float]:
+    ) -> tuple[_Plan, list[_Entry], float]:
         plan = _Plan(self.model)
         for job in jobs:
             plan.fold(job)
@@ -273,9 +272,10 @@ class _Draw:
         for job in jobs:
             plan.start_norms_anew(job)
             plan.silence(job)
-        _optimizer_entries(plan, optimizer)
+        entries = _optimizer_entries(plan, optimizer)
         odd = "".join(dict.fromkeys(unusual(job.cuts, job.plan) for job in jobs))
-        return plan, _check_outputs(self.model, plan, self.batches, self.tolerance, odd)
+        change = _check_outputs(self.model, plan, self.batches, self.tolerance, odd)
+        return plan, entries, change
 
 
 class _MovesError(ValueError):
@@ -314,10 +314,12 @@ class _Plan:
         for layer, channels in job.cuts.inputs.items():
             if not channels:
                 continue
-            axis = weight_axes(self.model.get_submodule(layer))[0]
-            W = self.tensor(layer, "weight").movedim(axis, 0)[:, sorted(channels)].cpu().double()
-            told = W.flatten(2).sum(2) if W.ndim > 2 else W  # (out, channels)
-            gift = told @ job.heard[layer].mean.cpu().double()
+            gift = constant_part(
+                self.tensor(layer, "weight"),
+                weight_axes(self.model.get_submodule(layer)),
+                sorted(channels),
+                job.heard[layer].mean,
+            )
             if not gift.any():
                 continue
             bias = self.tensor(layer, "bias")
@@ -375,10 +377,12 @@ class _Plan:
 _NEW_NORM = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
 
 
-def _optimizer_entries(
-    plan: _Plan, optimizer: Optimizer | None
-) -> list[tuple[str, str, Tensor, list[tuple[int, Tensor]], float]]:
-    """(parameter, kind, state, places, start value) of everything kept for the written entries."""
+_Entry = tuple[str, str, Tensor, list[tuple[int, Tensor]], float]
+"""(parameter, kind, state, places, start value) of what an optimiser keeps."""
+
+
+def _optimizer_entries(plan: _Plan, optimizer: Optimizer | None) -> list[_Entry]:
+    """Everything kept for the written entries."""
     if optimizer is None:
         return []
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}

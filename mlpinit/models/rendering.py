@@ -10,7 +10,7 @@ from typing import Protocol
 from mlpinit.models.statistics import Figures
 from mlpinit.models.verdicts import VERDICTS
 
-__all__ = ["html", "text"]
+__all__ = ["html", "short", "text"]
 
 WIDTH = 80
 MOST = 8  # groups of units that are shown
@@ -52,7 +52,7 @@ class Report(Protocol):
 def text(report: Report) -> str:
     """Summary, sites, worst units, and what was not seen."""
     lines = [summary(report), rows(report), ""]
-    names = {name: _short(name) for name in report.sites}
+    names = {name: short(name) for name in report.sites}
     wide = max(map(len, names.values()))
     deep = max(len(site.activation) for site in report.sites.values())
     for name, site in report.sites.items():
@@ -61,7 +61,7 @@ def text(report: Report) -> str:
     if groups:
         lines += ["", f"{_heading(report, groups)}:"]
     for name, units, verdict, why in groups[:MOST]:
-        lines.append(f"{_short(name)} [{_spans(units)}] {verdict}: {why}")
+        lines.append(f"{short(name)} [{_spans(units)}] {verdict}: {why}")
     if len(groups) > MOST:
         left = sum(len(units) for _, units, _, _ in groups[MOST:])
         lines.append(f"and {left:,} more; report.dead('soft') and report[site].which(...) list all")
@@ -215,7 +215,8 @@ def _range(values: list[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _short(name: str, most: int = 30) -> str:
+def short(name: str, most: int = 30) -> str:
+    """A name by its end, in so many letters."""
     return name if len(name) <= most else "…" + name[1 - most :]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -74,12 +75,12 @@ class SiteReport:
         return {
             "activation": self.activation,
             "units": self.units,
-            "max_slope": _listed(self.max_slope),
+            "max_slope": listed(self.max_slope),
             "counts": self.counts(),
             "verdicts": list(self.verdicts),
             "recent": _plain(self.recent),
             "whole": _plain(self.whole),
-            **{name: _listed(getattr(self, name)) for name in _CHANGES},
+            **{name: listed(getattr(self, name)) for name in _CHANGES},
             "history": self.history,
             "notes": list(self.notes),
         }
@@ -191,17 +192,19 @@ def _is_finite(values: Tensor | None) -> bool:
     return values is not None and bool(values.isfinite().all())
 
 
-def _listed(value: Any) -> Any:
-    """Lists for tensors, and None for infinities and NaN, which JSON does not have."""
+def listed(value: Any) -> Any:
+    """Lists for tensors and tuples, and None for infinities and NaN, which JSON does not have."""
     if isinstance(value, Tensor):
-        return _listed(value.tolist())
-    if isinstance(value, list):
-        return [_listed(entry) for entry in value]
+        return listed(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: listed(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [listed(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(figures: Figures) -> dict[str, Any]:
     """Every figure in plain lists, the dormancy scores with them."""
     names = [*(f.name for f in fields(figures)), "dormancy", "centred_dormancy"]
-    plain = {name: _listed(getattr(figures, name)) for name in names}
+    plain = {name: listed(getattr(figures, name)) for name in names}
     return plain | {"steps": list(figures.steps)}

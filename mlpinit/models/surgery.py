@@ -22,11 +22,11 @@ from mlpinit.models.batches import Batches
 from mlpinit.models.comparing import compared, difference, outputs
 from mlpinit.models.flow import Cuts
 from mlpinit.models.graph import Dead, Map
-from mlpinit.models.layers import keep_inputs, keep_outputs, weight_axes
+from mlpinit.models.layers import constant_part, keep_inputs, keep_outputs, weight_axes
 from mlpinit.models.measuring import Followed, check_padding, measure, unusual
 from mlpinit.models.parts import Parts
 from mlpinit.models.sites import sites
-from mlpinit.models.tracing import SiteError, check_model
+from mlpinit.models.tracing import SiteError, check_model, evaluating
 from mlpinit.progress import printable
 
 __all__ = ["Removal", "RemovalError", "remove", "sites"]
@@ -291,9 +291,7 @@ def _fold(layer: nn.Module, channels: list[int], constants: Tensor) -> bool:
     """b += Σ over the channels of (their weights) · constant. Whether the layer had no bias."""
     if not channels or not constants.any():
         return False
-    W = layer.weight.detach().cpu().double().movedim(weight_axes(layer)[0], 0)  # (out, in, *kernel)
-    shift = W[:, channels].flatten(2).sum(2) if W.ndim > 2 else W[:, channels]
-    shift = shift @ constants
+    shift = constant_part(layer.weight, weight_axes(layer), channels, constants)
     if layer.bias is None:
         requires_grad = layer.weight.requires_grad
         layer.bias = nn.Parameter(shift.to(layer.weight), requires_grad=requires_grad)
@@ -324,12 +322,8 @@ def _verify(
             ) from error
         return outputs(after, answer)
 
-    modes = {module: module.training for module in after.modules()}
-    after.eval()
-    with torch.no_grad():
+    with evaluating(after), torch.no_grad():
         most, allowed = compared(batches, original, cut, tolerance, _apart)
-    for module, mode in modes.items():
-        module.training = mode
     if not most <= allowed:
         raise _ApartError(
             f"without the units an output differs by {most:.3g}; the tolerance is {allowed:.3g}"
