@@ -70,10 +70,12 @@ def project(tmp_path: Path) -> Path:
     (package / "low.py").write_text('"""Low."""\nX = 1\n')
     (package / "high.py").write_text("from mlpinit import low\nY = low.X\n")
     (package / "plots.py").write_text("Z = 1\n")
+    (package / "models").mkdir()
+    (package / "models" / "look.py").write_text("def look(): return 1\n")
     page = (
         "# A page\n\n```{code-cell} ipython3\n:tags: [remove-cell]\n"
-        "from mlpinit import chapter, high, plots\n"
-        'chapter.claim("page-y", "y is over 0", high.Y, over=0, null=-1)\n```\n'
+        "import mlpinit\nfrom mlpinit import chapter, high, plots\n"
+        'chapter.claim("page-y", "y is over 0", high.Y * mlpinit.look(), over=0, null=-1)\n```\n'
     )
     (tmp_path / "book/part1/page.md").write_text(page)
     return tmp_path
@@ -96,6 +98,7 @@ def edit(project: Path, file: str, old: str, new: str) -> None:
         ("mlpinit/low.py", '"""Low."""', '"""Lower."""  # and a comment', True),
         ("mlpinit/low.py", "X = 1", "X = 2", False),
         ("mlpinit/high.py", "low.X", "low.X + 1", False),
+        ("mlpinit/models/look.py", "return 1", "return 2", False),  # handed on by the package
         ("mlpinit/plots.py", "Z = 1", "Z = 2", True),
     ],
 )

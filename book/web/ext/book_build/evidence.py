@@ -163,6 +163,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Import):
             names = (a.name.partition(".") for a in node.names)
             yield from (rest for first, _, rest in names if first == PACKAGE and rest)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == PACKAGE:
+            yield from (node.attr, f"models.{node.attr}")  # the package hands on what is in these
 
 
 def module_file(package: Path, name: str) -> Path | None:
