@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from mlpinit import _renamed, activations
 from mlpinit.params import Architecture, Params, stack
+from mlpinit.residual import scale_branches as residual
 
 __all__ = [
     "AS_DRAWN",
@@ -21,6 +22,7 @@ __all__ = [
     "kaiming",
     "lecun",
     "orthogonal",
+    "residual",
     "scaled",
     "stack",
     "xavier",

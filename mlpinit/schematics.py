@@ -36,6 +36,7 @@ __all__ = [
     "recycling",
     "residual_branch",
     "second_bias",
+    "two_sums",
     "variance_through_layer",
 ]
 
@@ -414,6 +415,43 @@ def recycling() -> Figure:
     _label(ax, (32, 24.5), "recycled", VERMILION)
     _box(ax, (32, 4), 44, 4.6, GREEN, "what the optimiser kept of these: 0")
     return figure
+
+
+def two_sums(n: int = 16) -> Figure:
+    """n steps of length 1 one after another: in directions of their own, and all in one.
+
+    The first walk is drawn, and the one shown of those that end about as far away as the root of
+    the mean square says, √n.
+    """
+    figure, ax = _canvas(38)
+    length = 46.0 / n
+    for walk, (x, y), colour in (
+        (_typical_walk(n), (9.0, 22.0), BLUE),
+        (torch.stack([torch.arange(n + 1.0), torch.zeros(n + 1)], -1), (9.0, 6.0), VERMILION),
+    ):
+        points = [(x + length * a, y + length * b) for a, b in walk.tolist()]
+        for start, end in pairwise(points):
+            _arrow(ax, start, end, colour)
+        ax.plot(*points[0], "o", color=INK, markersize=7)
+        if colour == BLUE:
+            ax.plot(*zip(points[0], points[-1], strict=True), color=INK, ls=(0, (3, 2)), lw=1.6)
+    _label(ax, (29, 28.5), "independent:", BLUE, ha="left")
+    _label(ax, (29, 24.5), f"about $\\sqrt{{{n}}} = {math.sqrt(n):.3g}$ away", ha="left")
+    _label(ax, (9, 11), "in agreement:", VERMILION, ha="left")
+    _label(ax, (29, 11), f"{n} away", ha="left")
+    return figure
+
+
+def _typical_walk(n: int) -> Tensor:
+    """(n + 1, 2): the first of many random walks to end within 5 per cent of √n, turned level."""
+    g = Generator().manual_seed(0)
+    while True:
+        angles = 2 * math.pi * torch.rand(n, generator=g)
+        end = torch.stack([angles.cos(), angles.sin()], -1).sum(0)
+        if abs(end.norm().item() / math.sqrt(n) - 1) < 0.05:
+            turned = angles - torch.atan2(end[1], end[0])
+            steps = torch.stack([turned.cos(), turned.sin()], -1)
+            return torch.cat([torch.zeros(1, 2), steps.cumsum(0)])
 
 
 # What the pictures are made of.

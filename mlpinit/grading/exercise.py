@@ -34,6 +34,7 @@ CHAPTERS = (
     "removing",
     "bringing_back",
     "case_study",
+    "growing",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
 
