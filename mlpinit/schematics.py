@@ -451,7 +451,10 @@ def _memory(ax: Axes) -> None:
     _arrow(ax, (4.6, y), (times[0] - RADIUS, y))
     _arrow(ax, (times[0] + RADIUS, y), (plus[0] - RADIUS, y))
     _arrow(ax, (plus[0] + RADIUS, y), (30.2, y))
-    for at, sign, below, colour in ((times, "×", "$f = \\sigma(z)$", ORANGE), (plus, "+", "$i\\,u$", BLUE)):
+    for at, sign, below, colour in (
+        (times, "×", "$f = \\sigma(z)$", ORANGE),
+        (plus, "+", "$i\\,u$", BLUE),
+    ):
         _unit(ax, at, INK, sign)
         _arrow(ax, (at[0], 10.4), (at[0], y - RADIUS), colour)
         _label(ax, (at[0], 8.0), below, colour)

@@ -17,8 +17,8 @@ def lstm_biases(bias_ih: Tensor, bias_hh: Tensor, forget: Tensor) -> tuple[Tenso
 def product_gain(activation: str, rho: float) -> float:
     """19.2 The gain g for which g a(y) z has mean square 1.
 
-    activation: "sigmoid", "relu", "tanh" or "silu", the name of a. y and z are standard normal, with
-    correlation rho, -1 < rho < 1. No random numbers; four digits are compared.
+    activation: "sigmoid", "relu", "tanh" or "silu", the name of a. y and z are standard normal,
+    with correlation rho, -1 < rho < 1. No random numbers; four digits are compared.
     """
     raise NotImplementedError
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def lstm_biases(bias_ih: Tensor, bias_hh: Tensor, forget: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def product_gain(activation: str, rho: float) -> float:
     y = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
     density = torch.exp(-y * y / 2) / math.sqrt(2 * math.pi)
     z_square = rho**2 * y**2 + 1 - rho**2  # its mean, where y is known
-    square = torch.trapezoid(getattr(F, activation)(y) ** 2 * z_square * density, y)
+    square = torch.trapezoid(getattr(functional, activation)(y) ** 2 * z_square * density, y)
     return 1 / math.sqrt(square.item())
 
 

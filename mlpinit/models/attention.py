@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 __all__ = ["SATURATED", "Attention", "AttentionReport", "Call", "called", "figures", "together"]
 
@@ -105,7 +105,7 @@ def called(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Call:
 
     Raises `NotImplementedError` for what cannot be told from the arguments.
     """
-    if func is F.scaled_dot_product_attention:
+    if func is functional.scaled_dot_product_attention:
         return _dot_product(*args, **kwargs)
     return _multi_head(inspect.signature(func).bind(*args, **kwargs).arguments)
 
@@ -151,7 +151,7 @@ def _multi_head(given: Mapping[str, Any]) -> Call:
     bias = given.get("in_proj_bias")
     biases = (None, None) if bias is None else bias.chunk(3)[:2]
     q, k = (
-        F.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+        functional.linear(x, w, b).unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
         for x, w, b in zip((query, key), weights, biases, strict=True)
     )
     return Call(q, k, _masks(given, q, k), False, q.size(-1) ** -0.5)
@@ -254,9 +254,7 @@ def _added(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tensor]:
 def together(reports: Sequence[AttentionReport]) -> AttentionReport:
     """One report of several processes' rows."""
     first, rows = reports[0], sum(r.rows for r in reports)
-    means = {
-        name: sum(getattr(r, name) * (r.rows / rows) for r in reports) for name in MEANS
-    }
+    means = {name: sum(getattr(r, name) * (r.rows / rows) for r in reports) for name in MEANS}
     return replace(
         first,
         rows=rows,

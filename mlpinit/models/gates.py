@@ -120,7 +120,10 @@ def _gates(
         if gate == "new":  # of a GRU: the reset gate is inside
             yield gate, "tanh", (a + reset * b).tanh()
         else:
-            yield gate, *(("tanh", (a + b).tanh()) if gate in TANH else ("sigmoid", (a + b).sigmoid()))
+            yield (
+                gate,
+                *(("tanh", (a + b).tanh()) if gate in TANH else ("sigmoid", (a + b).sigmoid())),
+            )
 
 
 class Gates:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from mlpinit.models.axes import (
@@ -275,7 +275,10 @@ class Observer(TorchFunctionMode):
             self.looks[function] = partial(self._activation, name, _in_place(function))
         for name in _RECURRENT:
             self.looks[getattr(torch, name)] = partial(self._recurrent, name)
-        for function in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
+        for function in (
+            functional.scaled_dot_product_attention,
+            functional.multi_head_attention_forward,
+        ):
             self.looks[function] = self._attention
         for function, slope in self.functions.items():
             name = function.__name__.strip("_")

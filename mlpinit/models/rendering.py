@@ -158,40 +158,46 @@ def beside(report: Report) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """The tables of attention and of gates, each (heading, head, rows), where there are any."""
     if report.attention:
         head = ["attention", "head", "entropy", "of most", "largest p", "saturated", "max |logit|"]
-        yield "Attention, means over its rows", head, [
+        yield (
+            "Attention, means over its rows",
+            head,
             [
-                short(name),
-                str(h),
-                f"{a.entropy[h]:.3f}",
-                f"{a.relative_entropy[h]:.1%}",
-                f"{a.largest[h]:.3f}",
-                f"{a.saturated[h]:.1%}",
-                f"{a.largest_logit[h]:.3g}",
-            ]
-            for name, a in report.attention.items()
-            for h in range(a.heads)
-        ]
+                [
+                    short(name),
+                    str(h),
+                    f"{a.entropy[h]:.3f}",
+                    f"{a.relative_entropy[h]:.1%}",
+                    f"{a.largest[h]:.3f}",
+                    f"{a.saturated[h]:.1%}",
+                    f"{a.largest_logit[h]:.3g}",
+                ]
+                for name, a in report.attention.items()
+                for h in range(a.heads)
+            ],
+        )
     if report.gates:
         head = ["gate", "function", "units", "mean", "saturated low", "high"]
-        yield "Gates, means over their entries", head, [
+        yield (
+            "Gates, means over their entries",
+            head,
             [
-                f"{short(g.name)} {g.gate}",
-                g.function,
-                f"{g.units:,}",
-                f"{g.mean.mean():.3f}",
-                f"{g.low.mean():.1%}",
-                f"{g.high.mean():.1%}",
-            ]
-            for g in report.gates.values()
-        ]
+                [
+                    f"{short(g.name)} {g.gate}",
+                    g.function,
+                    f"{g.units:,}",
+                    f"{g.mean.mean():.3f}",
+                    f"{g.low.mean():.1%}",
+                    f"{g.high.mean():.1%}",
+                ]
+                for g in report.gates.values()
+            ],
+        )
 
 
 def _columns(table: list[list[str]]) -> list[str]:
     """Rows of text, the first column to the left and the others to the right."""
     wide = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join([row[0].ljust(wide[0]), *map(str.rjust, row[1:], wide[1:])]) for row in table
-    ]
+    return ["  ".join([row[0].ljust(wide[0]), *map(str.rjust, row[1:], wide[1:])]) for row in table]
 
 
 def _line(site: SiteReport) -> str:

@@ -45,9 +45,7 @@ class RowsAndGates:
             for gate, bends, values in gates.of_call(function, args, kwargs, out):
                 if values.device.type == "meta":
                     return
-                site = self.gates.setdefault(
-                    (name, gate), Gates(name, gate, bends, self.window)
-                )
+                site = self.gates.setdefault((name, gate), Gates(name, gate, bends, self.window))
                 site.look(values, step)
 
     def missed(self, name: str, error: Exception) -> None:

@@ -32,7 +32,9 @@ class Heads(nn.Module):
 def by_hand(logits, allowed):
     """Means over the rows with two allowed keys, a row at a time, for one head (batch, T, S)."""
     found = []
-    for row, seen in zip(logits.flatten(0, 1).tolist(), allowed.flatten(0, 1).tolist(), strict=True):
+    for row, seen in zip(
+        logits.flatten(0, 1).tolist(), allowed.flatten(0, 1).tolist(), strict=True
+    ):
         kept = [x for x, s in zip(row, seen, strict=True) if s]
         if len(kept) < 2:
             continue
@@ -110,9 +112,12 @@ def test_a_piece_at_a_time_is_the_same(monkeypatch):
     pieces = audit(model, [x]).attention[":attention"]
     torch.testing.assert_close(pieces.entropy, whole.entropy)
     assert pieces.rows == whole.rows == 30
-    sizes = {len(logits[0]) for logits, _ in attention.Call(
-        *(torch.randn(1, 2, 11, 4) for _ in range(2)), None, False, 1.0
-    ).pieces()}
+    sizes = {
+        len(logits[0])
+        for logits, _ in attention.Call(
+            *(torch.randn(1, 2, 11, 4) for _ in range(2)), None, False, 1.0
+        ).pieces()
+    }
     assert sizes == {1}
 
 
@@ -126,7 +131,8 @@ def test_a_watched_model_computes_draws_and_keeps_what_it_did():
     torch.set_rng_state(state)
     with watch(model) as w:
         seen = model(x)
-    assert torch.equal(plain, seen) and torch.equal(after, torch.get_rng_state())
+    assert torch.equal(plain, seen)
+    assert torch.equal(after, torch.get_rng_state())
     assert pickle.dumps(model) == before
     assert set(w.report().attention) == {"self_attn:attention"}
     inner = F.scaled_dot_product_attention
@@ -140,7 +146,8 @@ def test_every_and_the_window_are_kept_to():
             model(torch.randn(5, 4, 8))
     report = w.report().attention[":attention"]
     # Looked at: 0, 3, 6, 9, 12, of five examples each: windows of two passes, and one begun.
-    assert report.steps == (6, 12) and report.rows == 3 * 5 * 4
+    assert report.steps == (6, 12)
+    assert report.rows == 3 * 5 * 4
 
 
 def test_gradients_flow_and_nothing_that_fails_here_reaches_the_forward(monkeypatch):
@@ -183,7 +190,8 @@ def test_saturated_logits_give_no_nan_and_a_share_of_one():
 
 def test_the_report_prints_and_exports_it():
     report = audit(Heads(), [torch.randn(6, 4, 8)])
-    assert ":attention" in str(report) and max(map(len, str(report).splitlines())) <= 80
+    assert ":attention" in str(report)
+    assert max(map(len, str(report).splitlines())) <= 80
     assert "largest p" in report._repr_html_()
     assert report.to_dict()["attention"][":attention"]["heads"] == 2
 
@@ -191,8 +199,10 @@ def test_the_report_prints_and_exports_it():
 def test_a_model_of_attention_alone_has_a_report():
     layer = nn.MultiheadAttention(8, 2, batch_first=True)
     report = audit(layer, [torch.randn(6, 4, 8)], call=lambda m, x: m(x, x, x))
-    assert not report.sites and report.attention
-    assert "largest p" in report._repr_html_() and str(report)
+    assert not report.sites
+    assert report.attention
+    assert "largest p" in report._repr_html_()
+    assert str(report)
 
 
 def test_ranks_are_merged_by_their_rows():

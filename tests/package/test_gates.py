@@ -58,7 +58,8 @@ def check(report, values, function):
     torch.testing.assert_close(report.mean, flat.mean(0), atol=1e-6, rtol=1e-5)
     assert torch.equal(report.low, (flat < low).double().mean(0))
     assert torch.equal(report.high, (flat > high).double().mean(0))
-    assert report.entries == len(flat) and report.function == function
+    assert report.entries == len(flat)
+    assert report.function == function
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -96,7 +97,8 @@ def test_layers_and_directions(kind):
             for name, values in walk(kind, weights, way, zero, zero).items():
                 label = f"layer {name}, layer {depth}" + (", reversed" if direction else "")
                 check(report[label], values, "tanh" if name in gates.TANH else "sigmoid")
-    assert len(first) == 2 and len(report) == 4 * len(gates.NAMES[kind])
+    assert len(first) == 2
+    assert len(report) == 4 * len(gates.NAMES[kind])
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -133,7 +135,8 @@ def test_the_gate_of_a_glu(dim):
 
     (report,) = audit(Net(), [x]).gates.values()
     check(report, (x.tanh() * 7).chunk(2, dim)[1].sigmoid().movedim(dim, -1), "sigmoid")
-    assert report.gate == "gate" and report.units == (2 if dim == -1 else 3)
+    assert report.gate == "gate"
+    assert report.units == (2 if dim == -1 else 3)
 
 
 def test_a_watched_layer_computes_and_draws_what_it_did():
@@ -146,12 +149,14 @@ def test_a_watched_layer_computes_and_draws_what_it_did():
     with watch(model) as w:
         seen = model(x)
         seen.sum().backward()
-    assert torch.equal(plain, seen) and torch.equal(after, torch.get_rng_state())
+    assert torch.equal(plain, seen)
+    assert torch.equal(after, torch.get_rng_state())
     report = w.report()
     # What dropout left of a lower layer is not known.
     assert {name.split(", ")[-1] for name in report.gates} == {"layer 0"}
     json.dumps(report.to_dict())
-    assert "saturated low" in str(report) and "saturated low" in report._repr_html_()
+    assert "saturated low" in str(report)
+    assert "saturated low" in report._repr_html_()
 
 
 def test_packed_sequences_are_a_note():

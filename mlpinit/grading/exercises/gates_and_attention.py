@@ -82,7 +82,8 @@ BIASES = Exercise(
     oracle=_biases,
     mistakes=(
         Mistake(
-            "bias_hh still adds what was drawn: the layer adds its two biases", _biases_wrongly("hh")
+            "bias_hh still adds what was drawn: the layer adds its two biases",
+            _biases_wrongly("hh"),
         ),
         Mistake(
             "the numbers are in both biases: the layer adds them, and the gate gets twice as much",
@@ -100,7 +101,9 @@ BIASES = Exercise(
             "the input gate keeps its own bias: it gets the negative of the forget gate's",
             _biases_wrongly("input"),
         ),
-        Mistake("the input gate's bias is 0: it is the negative of forget", _biases_wrongly("zero")),
+        Mistake(
+            "the input gate's bias is 0: it is the negative of forget", _biases_wrongly("zero")
+        ),
         Mistake(
             "the input gate has the forget gate's sign: it gets the negative",
             _biases_wrongly("sign"),
@@ -126,7 +129,8 @@ BIASES = Exercise(
             _biases_wrongly("log"),
         ),
         Mistake(
-            "forget is added to what was drawn: it is to be the whole bias", _biases_wrongly("added")
+            "forget is added to what was drawn: it is to be the whole bias",
+            _biases_wrongly("added"),
         ),
         Mistake("the two results are exchanged: bias_ih comes first", _biases_wrongly("swapped")),
     ),
@@ -208,9 +212,7 @@ GAIN = Exercise(
         Mistake(
             "the part of z that does not follow y has standard deviation √(1 − rho²), not 1 − rho",
             lambda a, rho: (
-                _normal(
-                    lambda y, _: _BENT[a](y) ** 2 * (rho**2 * y**2 + (1 - rho) ** 2), 0.0
-                )
+                _normal(lambda y, _: _BENT[a](y) ** 2 * (rho**2 * y**2 + (1 - rho) ** 2), 0.0)
                 ** -0.5
             ),
         ),
@@ -229,9 +231,7 @@ GAIN = Exercise(
         Mistake(
             "rho is not squared where y² is multiplied by it",
             lambda a, rho: (
-                _normal(
-                    lambda y, _: _BENT[a](y) ** 2 * (abs(rho) * y**2 + 1 - abs(rho)), 0.0
-                )
+                _normal(lambda y, _: _BENT[a](y) ** 2 * (abs(rho) * y**2 + 1 - abs(rho)), 0.0)
                 ** -0.5
             ),
         ),
@@ -241,9 +241,7 @@ GAIN = Exercise(
         ),
         Mistake(
             "the factor a is not squared",
-            lambda a, rho: (
-                _normal(lambda y, z: abs(_BENT[a](y)) * z * z, rho) ** -0.5
-            ),
+            lambda a, rho: _normal(lambda y, z: abs(_BENT[a](y)) * z * z, rho) ** -0.5,
         ),
         Mistake(
             "the activation is left out",
