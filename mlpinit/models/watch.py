@@ -114,7 +114,8 @@ def watch(
 
     A function that changes while it is watched is judged as it is at each step, and where layers
     come and go a shared activation's sites are told by the layer before them: `act@layers.2`. So
-    are experts whose maps are one call: `act@experts.w1[3]`. Nothing that goes wrong here reaches the model's forward: it becomes a note.
+    are experts whose maps are one call: `act@experts.w1[3]`. Nothing that goes
+    wrong here reaches the model's forward: it becomes a note.
 
     A unit is an index along the axis where its layer has it, the last, or axis 1 after a
     convolution, and it is followed from there, tensor by tensor. Where the trail is lost, as where
