@@ -458,8 +458,8 @@ def _memory(ax: Axes) -> None:
         _unit(ax, at, INK, sign)
         _arrow(ax, (at[0], 10.4), (at[0], y - RADIUS), colour)
         _label(ax, (at[0], 8.0), below, colour)
-    _label(ax, (times[0], 4.4), "what is kept", colour=ORANGE)
-    _label(ax, (plus[0] + 2, 4.4), "what is added", colour=BLUE)
+    _label(ax, (times[0], 4.4), "kept", colour=ORANGE)
+    _label(ax, (plus[0], 4.4), "added", colour=BLUE)
 
 
 def _shape(*sizes: int) -> str:
