@@ -30,6 +30,7 @@ __all__ = [
     "chain_rule_path",
     "entry_column_dataset",
     "folding",
+    "gates_and_rows",
     "network",
     "norm_axes",
     "reach",
@@ -455,6 +456,48 @@ def _typical_walk(n: int) -> Tensor:
 
 
 # What the pictures are made of.
+
+
+def gates_and_rows() -> Figure:
+    """An LSTM's memory on its way through a gate, and a row of attention at three scales.
+
+    >>> from matplotlib import pyplot as plt
+    >>> figure = gates_and_rows()
+    >>> len(figure.axes)
+    4
+    >>> plt.close(figure)
+    """
+    figure = plt.figure(figsize=(6.4, 3.6))
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.25, 1))
+    _memory(_bare(figure.add_subplot(grid[:, 0]), 34.0, 32.0))
+    logits = torch.randn(8, generator=Generator().manual_seed(6), dtype=torch.float64)
+    logits = (logits - logits.mean()) / logits.std(correction=0)
+    for place, scale in enumerate((1, 4, 16)):
+        ax = figure.add_subplot(grid[place, 1])
+        ax.bar(range(8), (scale * logits).softmax(0), color=(SKY, BLUE, VERMILION)[place])
+        ax.set(ylim=(0, 1), xticks=[], yticks=[0, 1], title=f"logits of sd {scale}")
+        ax.title.set_size(SIZE)
+        ax.tick_params(labelsize=SIZE)
+    return figure
+
+
+def _memory(ax: Axes) -> None:
+    """The cell of an LSTM from one step to the next."""
+    y, times, plus = 22.0, (11.0, 22.0), (23.0, 22.0)
+    _label(ax, (2.0, y), "$c_{t-1}$")
+    _label(ax, (32.0, y), "$c_t$")
+    _arrow(ax, (4.6, y), (times[0] - RADIUS, y))
+    _arrow(ax, (times[0] + RADIUS, y), (plus[0] - RADIUS, y))
+    _arrow(ax, (plus[0] + RADIUS, y), (30.2, y))
+    for at, sign, below, colour in (
+        (times, "×", "$f = \\sigma(z)$", ORANGE),
+        (plus, "+", "$i\\,u$", BLUE),
+    ):
+        _unit(ax, at, INK, sign)
+        _arrow(ax, (at[0], 10.4), (at[0], y - RADIUS), colour)
+        _label(ax, (at[0], 8.0), below, colour)
+    _label(ax, (times[0], 4.4), "kept", colour=ORANGE)
+    _label(ax, (plus[0], 4.4), "added", colour=BLUE)
 
 
 def _shape(*sizes: int) -> str:

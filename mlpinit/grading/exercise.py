@@ -35,6 +35,7 @@ CHAPTERS = (
     "bringing_back",
     "case_study",
     "growing",
+    "gates_and_attention",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
 

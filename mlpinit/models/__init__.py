@@ -9,10 +9,11 @@ The modules, bottom up:
   that can be traced)
 - *statistics*: `slopes` (what an activation function is, and its slope as the floats have it),
   `statistics`, `chunking`, `accumulation` (running figures per unit), `lifetimes` (deaths and
-  births), `verdicts` (the words), `rendering`, `report`
+  births), `verdicts` (the words), `attention` and `gates` (what saturates besides units),
+  `rendering`, `report`
 - *observing a forward*: `padding` (the rows and examples that count), `axes`, `composites`
-  (activations written out), `observer`, `site` (what is seen, and whose it is), `patching`,
-  `shortcut`
+  (activations written out), `observer`, `site` (what is seen, and whose it is),
+  `rows_and_gates`, `patching`, `shortcut`
 - *a checkup*: `untouched`, `first_pass` and `chance` (what one batch shows), `findings` (what is
   wrong with it), `checkup_views`
 - *what you call*: `watch`, `audit`, `surgery`, `recycle`, `checkup`

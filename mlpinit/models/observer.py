@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from mlpinit.models.axes import (
@@ -218,6 +219,8 @@ class Observer(TorchFunctionMode):
         self.meets_experts = False  # in this pass
         self.kept: Kept | None = None  # the rows that count in this pass, where not all do
         self.labels: dict[str, str] = {}  # site -> its function's name
+        self.attends: Callable[..., None] = lambda *_: None
+        self.gated: Callable[..., None] = lambda *_: None
         self.counted_as_one: Callable[[str], bool] = lambda name: False
         self.looks: dict[Callable, Callable] = {}
         self._look_at_values()
@@ -272,6 +275,11 @@ class Observer(TorchFunctionMode):
             self.looks[function] = partial(self._activation, name, _in_place(function))
         for name in _RECURRENT:
             self.looks[getattr(torch, name)] = partial(self._recurrent, name)
+        for function in (
+            functional.scaled_dot_product_attention,
+            functional.multi_head_attention_forward,
+        ):
+            self.looks[function] = self._attention
         for function, slope in self.functions.items():
             name = function.__name__.strip("_")
             self.looks[function] = partial(self._activation, name, _in_place(function), slope=slope)
@@ -551,6 +559,8 @@ class Observer(TorchFunctionMode):
         h = func(*args, **kwargs)
         experts = self._whose(given, h)
         base = self.names.base(name, sys._getframe(1))
+        if name == "glu":
+            self.gated(base, name, (z, *rest), others, h)
         with torch._C.DisableTorchFunction():
             site = self.see(
                 Observation(
@@ -622,6 +632,15 @@ class Observer(TorchFunctionMode):
                     axis=h.ndim - 1, examples=examples, once=True, note=note,
                 )
             )  # fmt: skip
+        if "rnn" not in name:
+            self.gated(base, name, args, kwargs, out)
+        return out
+
+    def _attention(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        out = func(*args, **kwargs)
+        self.attends(self.names.base("attention", sys._getframe(1)), func, args, kwargs)
+        if self.layout.ways:
+            self._handed(func, args, {}, out)
         return out
 
 

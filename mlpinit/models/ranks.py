@@ -8,13 +8,14 @@ have the same report.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor
 
+from mlpinit.models import attention, gates
 from mlpinit.models.lifetimes import Course, side_by_side
 from mlpinit.models.report import Report, SiteReport
 from mlpinit.models.slopes import Kind
@@ -112,9 +113,13 @@ def merged(parts: Sequence[Part]) -> Report:
             notes.append(f"{name}: {why}")
         else:
             sites[name] = _site(name, found, len(told))
-    if not sites:
-        raise RuntimeError("; ".join(notes))
     reports = [part.report for part in told.values()]
+    beside = {
+        "attention": _beside([r.attention for r in reports], attention.together),
+        "gates": _beside([r.gates for r in reports], gates.together),
+    }
+    if not (sites or any(beside.values())):
+        raise RuntimeError("; ".join(notes))
     return replace(
         reports[0],
         sites=sites,
@@ -122,7 +127,15 @@ def merged(parts: Sequence[Part]) -> Report:
         watched=max(report.watched for report in reports),
         ranks=len(parts),
         notes=tuple(notes),
+        **beside,
     )
+
+
+def _beside(found: Sequence[Mapping[str, Any]], together: Callable) -> dict[str, Any]:
+    """Attention, or gates, of all ranks: those that are alike on each that has them."""
+    names = dict.fromkeys(name for one in found for name in one)
+    several = {name: [one[name] for one in found if name in one] for name in names}
+    return {name: together(reports) for name, reports in several.items()}
 
 
 def _check_settings(parts: Sequence[Part]) -> None:

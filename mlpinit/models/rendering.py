@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Protocol
+from typing import Any, Protocol
 
 from mlpinit.models.statistics import Figures
 from mlpinit.models.verdicts import VERDICTS
@@ -41,6 +41,8 @@ class Report(Protocol):
 
     sites: Mapping[str, SiteReport]
     notes: tuple[str, ...]
+    attention: Mapping[str, Any]
+    gates: Mapping[str, Any]
     passes: int
     every: int
     data_set: bool
@@ -53,8 +55,8 @@ def text(report: Report) -> str:
     """Summary, sites, worst units, and what was not seen."""
     lines = [summary(report), rows(report), ""]
     names = {name: short(name) for name in report.sites}
-    wide = max(map(len, names.values()))
-    deep = max(len(site.activation) for site in report.sites.values())
+    wide = max(map(len, names.values()), default=0)
+    deep = max((len(site.activation) for site in report.sites.values()), default=0)
     for name, site in report.sites.items():
         lines.append(f"{names[name]:{wide}}  {site.activation:{deep}}  {_line(site)}")
     groups = list(_groups(report))
@@ -65,6 +67,8 @@ def text(report: Report) -> str:
     if len(groups) > MOST:
         left = sum(len(units) for _, units, _, _ in groups[MOST:])
         lines.append(f"and {left:,} more; report.dead('soft') and report[site].which(...) list all")
+    for heading, head, cells in beside(report):
+        lines += ["", f"{heading}:", *_columns([head, *cells])]
     notes = [f"Note: {note}" for note in _notes(report)]
     return "\n".join(_wrap(line) for line in [*lines, *([""] if notes else []), *notes])
 
@@ -110,12 +114,22 @@ def html(report: Report) -> str:
         if len(groups) > MOST:
             left_over = sum(len(units) for _, units, _, _ in groups[MOST:])
             parts.append(f"<p>and {left_over:,} more</p>")
+    for heading, head, cells in beside(report):
+        parts.append(f"<table {table}><caption {caption}>{heading}</caption><thead><tr>")
+        parts += [f'<th scope="col" {left}>{h}</th>' for h in head]
+        parts.append("</tr></thead>")
+        for name, *row in cells:
+            parts.append(f'<tr><th scope="row" {left}><code>{escape(name)}</code></th>')
+            parts += [*(f"<td {right}>{escape(cell)}</td>" for cell in row), "</tr>"]
+        parts.append("</table>")
     parts += [f"<p>{escape(note)}</p>" for note in _notes(report)]
     return "".join(parts) + "</div>"
 
 
 def summary(report: Report) -> str:
     """How many sites and units, and how many units have each verdict."""
+    if not report.sites:
+        return "No activation function was met"
     units = sum(site.units for site in report.sites.values())
     counts = ", ".join(f"{n:,} {verdict}" for verdict, n in report.counts().items())
     return f"{_many(len(report.sites), 'site')}, {_many(units, 'unit')}: {counts}"
@@ -124,6 +138,8 @@ def summary(report: Report) -> str:
 def rows(report: Report) -> str:
     """What the verdicts rest on."""
     recent = [site.recent for site in report.sites.values()]
+    if not recent:
+        return f"{_many(report.passes, 'forward pass', 'es')}."
     examples = _range([f.examples for f in recent])
     if report.data_set:
         ranks = f", on {report.ranks:,} ranks together" if report.ranks > 1 else ""
@@ -136,6 +152,52 @@ def rows(report: Report) -> str:
         f"{_many(report.passes, 'forward pass', 'es')}{ranks}, {every} watched; verdicts on the "
         f"latest {examples} examples, steps {first:,} to {last:,}."
     )
+
+
+def beside(report: Report) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """The tables of attention and of gates, each (heading, head, rows), where there are any."""
+    if report.attention:
+        head = ["attention", "head", "entropy", "of most", "largest p", "saturated", "max |logit|"]
+        yield (
+            "Attention, means over its rows",
+            head,
+            [
+                [
+                    short(name),
+                    str(h),
+                    f"{a.entropy[h]:.3f}",
+                    f"{a.relative_entropy[h]:.1%}",
+                    f"{a.largest[h]:.3f}",
+                    f"{a.saturated[h]:.1%}",
+                    f"{a.largest_logit[h]:.3g}",
+                ]
+                for name, a in report.attention.items()
+                for h in range(a.heads)
+            ],
+        )
+    if report.gates:
+        head = ["gate", "function", "units", "mean", "saturated low", "high"]
+        yield (
+            "Gates, means over their entries",
+            head,
+            [
+                [
+                    f"{short(g.name)} {g.gate}",
+                    g.function,
+                    f"{g.units:,}",
+                    f"{g.mean.mean():.3f}",
+                    f"{g.low.mean():.1%}",
+                    f"{g.high.mean():.1%}",
+                ]
+                for g in report.gates.values()
+            ],
+        )
+
+
+def _columns(table: list[list[str]]) -> list[str]:
+    """Rows of text, the first column to the left and the others to the right."""
+    wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join([row[0].ljust(wide[0]), *map(str.rjust, row[1:], wide[1:])]) for row in table]
 
 
 def _line(site: SiteReport) -> str:

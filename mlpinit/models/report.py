@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor
 
 from mlpinit.models import rendering
+from mlpinit.models.attention import AttentionReport
+from mlpinit.models.gates import GateReport
 from mlpinit.models.statistics import Figures
 from mlpinit.models.verdicts import DEAD, VERDICTS, evidence
 from mlpinit.progress import printable
@@ -99,6 +101,7 @@ class Report:
     - `data_set`: whether this is an audit, of a whole data set with fixed parameters
     - `ranks`: how many processes' reports are merged in it; `passes` is then that of each
     - `notes`: what was not seen
+    - `attention`: name → `AttentionReport`, by head; `gates`: "name forget" → `GateReport`
     """
 
     sites: dict[str, SiteReport]
@@ -108,6 +111,8 @@ class Report:
     data_set: bool = False
     ranks: int = 1
     notes: tuple[str, ...] = ()
+    attention: dict[str, AttentionReport] = field(default_factory=dict)
+    gates: dict[str, GateReport] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> SiteReport:
         """The site of that name; `KeyError` names those there are."""
@@ -140,6 +145,8 @@ class Report:
             "ranks": self.ranks,
             "counts": self.counts(),
             "sites": {name: site.to_dict() for name, site in self.sites.items()},
+            "attention": {name: rows.to_dict() for name, rows in self.attention.items()},
+            "gates": {name: gate.to_dict() for name, gate in self.gates.items()},
             "notes": list(self.notes),
         }
 

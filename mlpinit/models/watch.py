@@ -29,6 +29,7 @@ from mlpinit.models.observer import Names, Observation, Observer
 from mlpinit.models.padding import Given, Padding
 from mlpinit.models.patching import Forward, Gate, blind, check_model, check_replica
 from mlpinit.models.report import Report
+from mlpinit.models.rows_and_gates import RowsAndGates
 from mlpinit.models.shortcut import Shortcut, plain
 from mlpinit.models.site import Site, cannot
 from mlpinit.models.slopes import NAMED_MODULES, Slope
@@ -105,13 +106,16 @@ def watch(
     the last). Where an activation is part of a formula in one value, as x·σ(x), the formula is
     judged, under the name of its last part; one that cannot be told is a note. So is a formula
     without an activation function in which a value that bends meets itself, as x·(x > 0), 1 +
-    erf(x) or `torch.where`: its site is ":formula". What is not watched: an LSTM's or GRU's gates
-    (h is shown, without a verdict), other clamps, such a formula of the model's own input,
-    activations inside scripted modules, attention's softmax, functions applied to parameters, and
-    whatever runs outside model(x). A function that changes while it is watched is judged as it is
-    at each step, and where layers come and go a shared activation's sites are told by the layer
-    before them: `act@layers.2`. So are experts whose maps are one call: `act@experts.w1[3]`.
-    Nothing that goes wrong here reaches the model's forward: it becomes a note.
+    erf(x) or `torch.where`: its site is ":formula". What is not watched: other clamps, such a
+    formula of the model's own input, activations inside scripted modules, functions applied to
+    parameters, and whatever runs outside model(x). Of LSTMs and GRUs h is shown, without a verdict,
+    and their gates have a table of their own, `report.gates`, as F.glu's has; attention by head,
+    where `scaled_dot_product_attention` or `nn.MultiheadAttention` does it, is `report.attention`.
+
+    A function that changes while it is watched is judged as it is at each step, and where layers
+    come and go a shared activation's sites are told by the layer before them: `act@layers.2`. So
+    are experts whose maps are one call: `act@experts.w1[3]`. Nothing that goes
+    wrong here reaches the model's forward: it becomes a note.
 
     A unit is an index along the axis where its layer has it, the last, or axis 1 after a
     convolution, and it is followed from there, tensor by tensor. Where the trail is lost, as where
@@ -207,6 +211,9 @@ class Watch:
         self._names = Names(model, (*NAMED_MODULES, *self._slopes))
         self._observer = Observer(self.see, self.missed, self._names, functions)
         self._observer.counted_as_one = lambda name: _matches(name, self.together)
+        self._beside = RowsAndGates(window)
+        self._observer.attends = functools.partial(self._see_beside, self._beside.attends)
+        self._observer.gated = functools.partial(self._see_beside, self._beside.gated)
         self.calls: Counter[str] = Counter()  # in the present forward pass
         self._most_calls: Counter[str] = Counter()
         self._unseen: dict[str, str] = {}
@@ -316,7 +323,8 @@ class Watch:
 
     def _own_report(self) -> Report:
         sites = {name: site for name, site in self.sites.items() if site is not None}
-        if not sites:
+        attention, gates = self._beside.reports()
+        if not (sites or attention or gates):
             raise RuntimeError(self._nothing())
         names = self._told_names()
         told = {
@@ -334,9 +342,12 @@ class Watch:
                 notes.append(f"{name}: on the meta device, which has no numbers")
             elif site.empty:
                 notes.append(f"{name}: its batches had no rows")
-        if not told:
+        if not (told or attention or gates):
             raise RuntimeError("; ".join(notes))
+        notes += [f"{name}: {why}" for name, why in self._beside.notes.items()]
         return Report(
+            attention=attention,
+            gates=gates,
             sites=told,
             passes=self.passes,
             watched=self.watched,
@@ -478,6 +489,22 @@ class Watch:
         except Exception as error:
             self.failed(name or observed.base, error)
         return name
+
+    def _see_beside(self, look: Callable, name: str, *call: Any) -> None:
+        """Let `look` count attention or gates. Whatever goes wrong here becomes a note."""
+        if _matches(name, self.ignore):
+            return
+        try:
+            if torch._C._functorch.peek_interpreter_stack() is not None:
+                raise NotImplementedError("a transform of torch.func inside the model hides it")
+            with (
+                torch._C.DisableTorchFunction(),
+                _disable_current_modes(),
+                forward_ad._set_fwd_grad_enabled(False),
+            ):
+                look(name, *call, self.step)
+        except Exception as error:
+            self._beside.missed(name, error)
 
     def failed(self, name: str, error: Exception) -> None:
         """A site cannot be judged any more."""
