@@ -46,7 +46,7 @@ FOLDER = Path(__file__).parent / "data" / "plasticity"
 CONTEXTS, WIDTH, LABELS = 512, 64, 27
 TASKS, STEPS, BATCH = 30, 150, 128
 REPLAYED_TASKS, REPLAYED_SEEDS = 2, 3
-TUNING_SEEDS, TUNING_TASKS = (101, 102), 20
+TUNING_SEEDS, TUNING_TASKS = (101,), 20
 USAGE_KEPT, RIPE = 0.99, 100  # continual backprop: what its averages keep, and the age that counts
 
 # How far rounding, which differs between processors, may move the accuracy of a seed's first two
@@ -375,7 +375,7 @@ def _norm(W: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Record:
-    """Ten seeds under one remedy, as they were recorded.
+    """Several seeds under one remedy, as they were recorded.
 
     - `remedy`: with the value that was chosen for its knob
     - `scores`: each value of the knob that was tried → the mean accuracy over all tasks of the
@@ -398,17 +398,19 @@ def tune(
     return {v: run(r, seeds, tasks=tasks).accuracy.mean().item() for v, r in tried.items()}
 
 
-def record(key: str, folder: str | os.PathLike[str] = FOLDER) -> Record:
-    """Tune a remedy, run the ten seeds under what was chosen, and save the record."""
+def record(
+    key: str, folder: str | os.PathLike[str] = FOLDER, *, seeds: Sequence[int] = SEEDS
+) -> Record:
+    """Tune a remedy, run the seeds under what was chosen, and save the record."""
     remedy = REMEDIES[key]
     with redraw.redrawn(0):  # a record is of the seeds that it names
         scores = tune(remedy)
         if scores:
             remedy = replace(remedy, **{remedy.knob: max(scores, key=scores.get)})
-        history = run(remedy, SEEDS)
+        history = run(remedy, seeds)
     day = datetime.now(UTC).date().isoformat()
     made = {"date": day, "torch": torch.__version__, "mlpinit": __version__}
-    entry = Record(remedy, SEEDS, scores, history, made)
+    entry = Record(remedy, tuple(seeds), scores, history, made)
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_whole(Path(folder) / f"{key}.json", json.dumps(_as_json(entry)) + "\n")
     return entry
@@ -452,11 +454,13 @@ def _unpacked(text: str) -> list[bool]:
 def load(folder: str | os.PathLike[str] = FOLDER) -> dict[str, Record]:
     """Every record there is of `REMEDIES`, in their order.
 
-    Raises `RecordError` where one is missing, cannot be read, or is of another remedy.
+    Raises `RecordError` where one cannot be read, or is of another remedy, and where there is none.
     """
     found = {}
     for key, remedy in REMEDIES.items():
         path = Path(folder) / f"{key}.json"
+        if not path.exists():
+            continue
         try:
             entry = _from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -469,6 +473,8 @@ def load(folder: str | os.PathLike[str] = FOLDER) -> dict[str, Record]:
                 f"{path.name} is of {entry.remedy}, not of {remedy}: remove it, and `make records`"
             )
         found[key] = entry
+    if not found:
+        raise RecordError(f"there is no record in {folder}; `make records` makes them")
     return found
 
 
@@ -478,11 +484,13 @@ def replay(
     """Train the first tasks of the first seeds again: how far each record lies from today's code.
 
     The largest difference of an accuracy is returned for each. Where `MLPINIT_FULL` is set, all
-    seeds learn all tasks, and the means over the seeds are compared. Raises `RecordError`, which
-    names every record that today's code does not make.
+    seeds learn all tasks, and the means over the seeds are compared. Within `redraw.redrawn` other
+    draws are tried, records are of the seeds they name, and nothing is trained. Raises
+    `RecordError`, which names every record that today's code does not make.
     """
-    full = os.environ.get(FULL)
-    apart = {}
+    full, apart = os.environ.get(FULL), {}
+    if redraw.current():
+        return apart
     with redraw.redrawn(0):
         for key, entry in records.items():
             n, first = (len(entry.seeds), TASKS) if full else (seeds, tasks)
@@ -506,6 +514,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the records are")
     parser.add_argument("--jobs", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=REMEDIES, default=tuple(REMEDIES))
     given = parser.parse_args(arguments)
     todo = [key for key in given.only if not (given.folder / f"{key}.json").exists()]
@@ -515,16 +524,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from joblib import Parallel, delayed  # noqa: PLC0415  (recording alone needs it)
 
     results = Parallel(n_jobs=given.jobs, batch_size=1, return_as="generator_unordered")(
-        delayed(_recorded)(key, given.folder) for key in todo
+        delayed(_recorded)(key, given.folder, given.seeds) for key in todo
     )
     for line in results:
         print(line, file=sys.stderr, flush=True)
     return 0
 
 
-def _recorded(key: str, folder: Path) -> str:
+def _recorded(key: str, folder: Path, seeds: int) -> str:
     torch.set_num_threads(1)
-    entry = record(key, folder)
+    entry = record(key, folder, seeds=SEEDS[:seeds])
     ends = entry.history.accuracy.mean(0)[[0, -1]].tolist()
     return f"{entry.remedy.name}: accuracy {ends[0]:.3f} at first, {ends[1]:.3f} at last"
 
