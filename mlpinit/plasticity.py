@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import cross_entropy, layer_norm, leaky_relu, one_hot, relu
+from torch.nn import functional
 
 from mlpinit import __version__, corpus, redraw
 from mlpinit.records import FULL, SEEDS, RecordError, write_whole
@@ -192,7 +192,7 @@ def _contexts(g: Generator) -> Tensor:
     """512 distinct contexts of the surnames, three letters in one-hot code each: (512, 81)."""
     X = _occurring()
     some = X[torch.randperm(len(X), generator=g)[:CONTEXTS]]
-    return one_hot(some, LABELS).flatten(1).float()
+    return functional.one_hot(some, LABELS).flatten(1).float()
 
 
 @cache
@@ -235,10 +235,10 @@ class _Stack:
 
     def activate(self, z: Tensor) -> Tensor:
         if self.remedy.norm:
-            z = layer_norm(z, (WIDTH,))
+            z = functional.layer_norm(z, (WIDTH,))
         if self.remedy.activation == "leaky":
-            return leaky_relu(z, self.remedy.slope)
-        return relu(torch.cat((z, -z), -1) if self.remedy.activation == "crelu" else z)
+            return functional.leaky_relu(z, self.remedy.slope)
+        return functional.relu(torch.cat((z, -z), -1) if self.remedy.activation == "crelu" else z)
 
     def step(self, Y: Tensor, rows: Tensor) -> None:
         """One step of every network. Y: (K, 512); rows: (K, 128), the contexts of the batch."""
@@ -247,7 +247,9 @@ class _Stack:
             self.recycle_dormant()
         x = self.X.gather(1, rows[..., None].expand(-1, -1, self.X.size(-1)))
         *hidden, logits = self.forward(x)
-        loss = cross_entropy(logits.flatten(0, 1), Y.gather(1, rows).flatten(), reduction="sum")
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), Y.gather(1, rows).flatten(), reduction="sum"
+        )
         self.optimizer.zero_grad()
         (loss / BATCH).backward()
         if remedy.decay or remedy.to_start:
@@ -352,7 +354,7 @@ class _Usage:
         least = self.corrected(self.utility).masked_fill(~ripe, torch.inf).argmin(-1)
         due = (self.owed >= 1) & ripe.any(-1)
         self.owed -= due.float()
-        return nn.functional.one_hot(least, WIDTH).bool() & due[:, None]
+        return functional.one_hot(least, WIDTH).bool() & due[:, None]
 
     def corrected(self, average: Tensor) -> Tensor:
         return average / (1 - USAGE_KEPT**self.age)
