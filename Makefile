@@ -175,9 +175,10 @@ bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 bench-playground: book  ## measure how fast the playground trains, beside the plain PyTorch loop
 	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/playground.py
 
-records: $(PACKAGE)  ## make the ladder's runs that are not recorded yet (JOBS=..., DASK=address or local)
+records: $(PACKAGE)  ## make the runs of the ladder and of plasticity that are not recorded yet (JOBS=..., DASK=address or local)
 	@"$(PY)" -m mlpinit.records --jobs $(JOBS) $(if $(DASK),--dask $(DASK))
 	@"$(PY)" -m mlpinit.lab.ladder
+	@"$(PY)" -m mlpinit.plasticity --jobs $(JOBS)
 
 evidence: $(PACKAGE)  ## run stale pages on ten sets of draws and keep how their claims fare (PAGES="removing gain", JOBS=..., DASK=...)
 	@PYTHONPATH=book/web/ext:. "$(PY)" -m book_build.redraws $(PAGES) --jobs $(JOBS) $(if $(DASK),--dask $(DASK))

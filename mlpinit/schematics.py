@@ -21,7 +21,7 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Generator, Tensor
 
-from mlpinit import activations, depth, gains, init, mlp, normalize, saturation
+from mlpinit import activations, corpus, depth, gains, init, mlp, normalize, saturation
 from mlpinit.params import Architecture
 from mlpinit.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, SKY, VERMILION
 from mlpinit.stacking import side_by_side
@@ -31,6 +31,7 @@ __all__ = [
     "entry_column_dataset",
     "folding",
     "gates_and_rows",
+    "moving_labels",
     "network",
     "norm_axes",
     "reach",
@@ -453,6 +454,31 @@ def _typical_walk(n: int) -> Tensor:
             turned = angles - torch.atan2(end[1], end[0])
             steps = torch.stack([turned.cos(), turned.sin()], -1)
             return torch.cat([torch.zeros(1, 2), steps.cumsum(0)])
+
+
+def moving_labels() -> Figure:
+    """One network for many tasks: the contexts stay, their labels are drawn anew for each."""
+    X = corpus.split(corpus.load()).train.X[3:8]
+    labels = torch.randint(1, 27, (3, len(X)), generator=Generator().manual_seed(4))
+    letters = "." + corpus.load().alphabet.replace(".", "")
+    figure, ax = _canvas(42)
+    tasks = ((23.0, "task 1"), (36.0, "task 2"), (56.0, "task 30"))
+    rows = [35.5 - 4.6 * i for i in range(len(X))]
+    for y, context in zip(rows, X.tolist(), strict=True):
+        _label(ax, (8, y), "".join(letters[i] for i in context), family="monospace")
+    for k, (x, name) in enumerate(tasks):
+        _label(ax, (x, 40), name)
+        for y, label in zip(rows, labels[k].tolist(), strict=True):
+            _box(ax, (x, y), 5, 3.8, (BLUE, GREEN, PINK)[k], letters[label])
+        _box(ax, (x, 9.5), 10, 4.2, ORANGE, "network")
+        _arrow(ax, (x, 14.6), (x, 11.9), GREY)
+        _arrow(ax, (x, 7.3), (x, 4.4), GREY)
+    for (a, _), (b, _) in pairwise(tasks):
+        _arrow(ax, (a + 5.1, 9.5), (b - 5.1, 9.5), ORANGE, width=2.4)
+    for y in (*rows, 40):
+        _label(ax, (46, y), "…", GREY)
+    _label(ax, (39.5, 2.4), "accuracy at the end of each")
+    return figure
 
 
 # What the pictures are made of.

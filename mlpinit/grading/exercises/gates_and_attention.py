@@ -32,7 +32,7 @@ def _biases(bias_ih: Tensor, bias_hh: Tensor, forget: Tensor) -> Pair:
 
 
 def _biases_wrongly(kind: str) -> Callable[..., Pair]:
-    def wrong(bias_ih: Tensor, bias_hh: Tensor, forget: Tensor) -> Pair:
+    def wrong(bias_ih: Tensor, bias_hh: Tensor, forget: Tensor) -> Pair:  # noqa: PLR0912
         new = [b.clone().view(4, -1) for b in _biases(bias_ih, bias_hh, forget)]
         old = [b.double().view(4, -1) for b in (bias_ih, bias_hh)]
         f = forget.double()
@@ -250,7 +250,7 @@ GAIN = Exercise(
     ),
     hints=(
         "z = rho y + √(1 − rho²) w with w independent of y.",
-        "So the mean of z² where y is known is rho² y² + 1 − rho², and one integral over y is left.",
+        "So the mean of z² where y is known is rho² y² + 1 − rho², and an integral over y is left.",
         "g = 1 / √E[a(y)² (rho² y² + 1 − rho²)].",
     ),
     teaches="A product of two maps that have become alike is larger than one of independent maps.",
@@ -363,7 +363,7 @@ ROWS = Exercise(
         ),
         Mistake(
             "the softmax runs over the rows: each row is one query's, and sums to 1 over its keys",
-            lambda x, m: _across(x, m),
+            _across,
         ),
     ),
     hints=(
