@@ -28,6 +28,7 @@ from mlpinit.stacking import side_by_side
 
 __all__ = [
     "chain_rule_path",
+    "choosing",
     "entry_column_dataset",
     "folding",
     "network",
@@ -413,6 +414,35 @@ def recycling() -> Figure:
     _label(ax, (44, 31.5), "set to 0")
     _label(ax, (32, 24.5), "recycled", VERMILION)
     _box(ax, (32, 4), 44, 4.6, GREEN, "what the optimiser kept of these: 0")
+    return figure
+
+
+def choosing() -> Figure:
+    """One input chooses from three populations, and who is chosen gets gradient.
+
+    The choices are made here: the two largest of six numbers, the nearest of six points, and the
+    largest of six scores.
+    """
+    g = Generator().manual_seed(6)
+    numbers, points, scores = (torch.randn(6, k, generator=g) for k in (1, 2, 1))
+    top = numbers[:, 0].topk(2).indices.tolist()
+    nearest = [int((points - torch.randn(2, generator=g)).norm(dim=1).argmin())]
+    first = [int(scores[:, 0].argmax())]
+    figure, ax = _canvas(40)
+    populations = (
+        ("latents", "the 2 largest", top),
+        ("codes", "the nearest", nearest),
+        ("experts", "the router's\nfirst", first),
+    )
+    for x, (name, rule, chosen) in zip((11.0, 32.0, 53.0), populations, strict=True):
+        _label(ax, (x, 37.5), name)
+        _label(ax, (x, 7), rule)
+        for j in range(6):
+            at = (x, 32.5 - 3.9 * j)
+            _unit(ax, at, GREEN if j in chosen else GREY, fill=0.5 if j in chosen else 0.1)
+            if j in chosen:
+                _arrow(ax, (x + 8, at[1]), (x + RADIUS + 0.4, at[1]), GREEN, width=2.4)
+    _label(ax, (32, 2), "green arrows: gradient", GREEN)
     return figure
 
 

@@ -34,6 +34,10 @@ CHAPTERS = (
     "removing",
     "bringing_back",
     "case_study",
+    "growing",
+    "gates_and_attention",
+    "dead_features",
+    "moving_data",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
 
