@@ -85,19 +85,19 @@ def restart_codes__right_loop(codes, counts, vectors, rows):
 
 def balance_loss__wrong_experts(scores):
     """the number of experts is left out"""
-    f = functional.one_hot(scores.argmax(1), scores.shape[1]).float().mean(0)
+    f = functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype).mean(0)
     return float(f @ scores.softmax(1).mean(0))
 
 
 def balance_loss__wrong_twice(scores):
     """f is used twice"""
-    f = functional.one_hot(scores.argmax(1), scores.shape[1]).float().mean(0)
+    f = functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype).mean(0)
     return float(scores.shape[1] * (f @ f))
 
 
 def balance_loss__wrong_counts(scores):
     """counts stand where the part of the tokens is meant"""
-    f = functional.one_hot(scores.argmax(1), scores.shape[1]).float().sum(0)
+    f = functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype).sum(0)
     return float(scores.shape[1] * (f @ scores.softmax(1).mean(0)))
 
 
@@ -114,6 +114,10 @@ def balance_loss__right_loop(scores):
         went = (scores.max(1).indices == j).sum().item() / tokens
         loss += went * probabilities[:, j].mean().item()
     return experts * loss
+
+
+def _went(scores):
+    return functional.one_hot(scores.argmax(1), scores.shape[1])
 
 
 WRONG = {
@@ -140,8 +144,7 @@ WRONG = {
     },
     "balance_loss": {
         "each token's probabilities add up to 1": lambda s: float(
-            s.shape[1]
-            * (functional.one_hot(s.argmax(1), s.shape[1]).float().mean(0) @ s.softmax(0).mean(0))
+            s.shape[1] * (_went(s).to(s.dtype).mean(0) @ s.softmax(0).mean(0))
         ),
         "P is used twice": lambda s: float(s.shape[1] * s.softmax(1).mean(0).square().sum()),
     },
