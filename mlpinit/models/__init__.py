@@ -15,8 +15,8 @@ The modules, bottom up:
   `shortcut`
 - *a checkup*: `untouched`, `first_pass` and `chance` (what one batch shows), `findings` (what is
   wrong with it), `checkup_views`
-- *what is chosen*: `firing` (how often each member of a population is), `restart` (latents and codes
-  started anew)
+- *what is chosen*: `firing` (how often each member of a population is), `restart` (latents and
+  codes started anew)
 - *what you call*: `watch`, `audit`, `surgery`, `recycle`, `checkup`
 """
 
