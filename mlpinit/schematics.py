@@ -28,6 +28,7 @@ from mlpinit.stacking import side_by_side
 
 __all__ = [
     "chain_rule_path",
+    "choosing",
     "entry_column_dataset",
     "folding",
     "gates_and_rows",
@@ -481,7 +482,33 @@ def moving_labels() -> Figure:
     return figure
 
 
-# What the pictures are made of.
+def choosing() -> Figure:
+    """One input chooses from three populations, and who is chosen gets gradient.
+
+    The choices are made here: the two largest of six numbers, the nearest of six points, and the
+    largest of six scores.
+    """
+    g = Generator().manual_seed(6)
+    numbers, points, scores = (torch.randn(6, k, generator=g) for k in (1, 2, 1))
+    top = numbers[:, 0].topk(2).indices.tolist()
+    nearest = [int((points - torch.randn(2, generator=g)).norm(dim=1).argmin())]
+    first = [int(scores[:, 0].argmax())]
+    figure, ax = _canvas(40)
+    populations = (
+        ("latents", "the 2 largest", top),
+        ("codes", "the nearest", nearest),
+        ("experts", "the router's\nfirst", first),
+    )
+    for x, (name, rule, chosen) in zip((11.0, 32.0, 53.0), populations, strict=True):
+        _label(ax, (x, 37.5), name)
+        _label(ax, (x, 7), rule)
+        for j in range(6):
+            at = (x, 32.5 - 3.9 * j)
+            _unit(ax, at, GREEN if j in chosen else GREY, fill=0.5 if j in chosen else 0.1)
+            if j in chosen:
+                _arrow(ax, (x + 8, at[1]), (x + RADIUS + 0.4, at[1]), GREEN, width=2.4)
+    _label(ax, (32, 2), "green arrows: gradient", GREEN)
+    return figure
 
 
 def gates_and_rows() -> Figure:
@@ -500,11 +527,14 @@ def gates_and_rows() -> Figure:
     logits = (logits - logits.mean()) / logits.std(correction=0)
     for place, scale in enumerate((1, 4, 16)):
         ax = figure.add_subplot(grid[place, 1])
-        ax.bar(range(8), (scale * logits).softmax(0), color=(SKY, BLUE, VERMILION)[place])
+        ax.bar(range(8), (scale * logits).softmax(0).tolist(), color=(SKY, BLUE, VERMILION)[place])
         ax.set(ylim=(0, 1), xticks=[], yticks=[0, 1], title=f"logits of sd {scale}")
         ax.title.set_size(SIZE)
         ax.tick_params(labelsize=SIZE)
     return figure
+
+
+# What the pictures are made of.
 
 
 def _memory(ax: Axes) -> None:

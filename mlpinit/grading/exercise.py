@@ -36,6 +36,7 @@ CHAPTERS = (
     "case_study",
     "growing",
     "gates_and_attention",
+    "dead_features",
     "moving_data",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""

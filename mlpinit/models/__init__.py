@@ -16,6 +16,8 @@ The modules, bottom up:
   `rows_and_gates`, `patching`, `shortcut`
 - *a checkup*: `untouched`, `first_pass` and `chance` (what one batch shows), `findings` (what is
   wrong with it), `checkup_views`
+- *what is chosen*: `firing` (how often each member of a population is), `restart` (latents and
+  codes started anew)
 - *what you call*: `watch`, `audit`, `surgery`, `recycle`, `checkup`
 """
 

@@ -363,7 +363,7 @@ ROWS = Exercise(
         ),
         Mistake(
             "the softmax runs over the rows: each row is one query's, and sums to 1 over its keys",
-            _across,
+            lambda x, m: _across(x, m),  # noqa: PLW0108 (defined below)
         ),
     ),
     hints=(
