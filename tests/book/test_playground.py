@@ -101,7 +101,8 @@ def test_two_runs_that_are_the_same_pause_together_and_have_the_same_lifelines(p
     page.get_by_role("button", name="Pause").click()
     both = f"[{RUN}, {RUN.removesuffix('run')}pin]"
     page.wait_for_function(
-        f"{both}.every((one) => !one.running && one.last.step === {RUN}.step && one.step === {RUN}.step)",
+        f"{both}.every(({{ running, step, last }}) => !running && step === {RUN}.step "
+        "&& last.step === step)",
         timeout=browser.LATEST_MS,
     )
     told = f"{both}.map((one) => JSON.stringify([one.counts, one.censuses.map((look) => "
