@@ -746,7 +746,7 @@
         ...(last?.states ?? []).map((layer, l) => {
           const states = [...layer.values()];
           return [l + 1, states.length, ...STATES.map((_, i) => states.filter((one) => one === i).length),
-            look?.[l] ? three(look[l].overExamples) : "–",
+            look?.[l] && run.step ? three(look[l].overExamples) : "–",
             look?.[l] && Number.isFinite(look[l].ratio) ? three(look[l].ratio) : "–"];
         }),
       ];
