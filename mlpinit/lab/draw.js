@@ -15,7 +15,6 @@
     return size >= 1e-3 && size < 1e4 ? String(Number(x.toPrecision(3))) : x.toExponential(2);
   }
 
-  // 1, 2 or 5 times a power of ten, at least x.
   function nice(x) {
     const power = 10 ** Math.floor(Math.log10(x));
     return [1, 2, 5, 10].map((m) => m * power).find((one) => one >= x * 0.999999);
@@ -83,13 +82,19 @@
     context.stroke();
   }
 
-  // What each colour stands for, [{color, hollow, label}], along the top from x on.
-  function legend(brush, entries, x) {
+  // What each colour stands for, [{color, hollow, label}], along the top from x on, in lines of
+  // `room` pixels; how many lines.
+  function legend(brush, entries, x, room = 15) {
+    let [at, lines] = [x, 1];
     for (const { color, hollow, label } of entries) {
-      dot(brush, x + 4, 9, color, hollow);
-      text(brush, label, x + 12, 9, "left", "ink");
-      x += 24 + brush.context.measureText(label).width;
+      const wide = 12 + brush.context.measureText(label).width;
+      if (at > x && at + wide > brush.width) [at, lines] = [x, lines + 1];
+      const y = 9 + room * (lines - 1);
+      dot(brush, at + 4, y, color, hollow);
+      text(brush, label, at + 12, y, "left", "ink");
+      at += 12 + wide;
     }
+    return lines;
   }
 
   // Values on a logarithmic axis, [{values, color, hollow, label}], over the layers or over `names`;
@@ -124,7 +129,6 @@
     legend(brush, lines, left);
   }
 
-  // flat: rows · width, row by row. A cell is a pixel of a small picture, which is then drawn large.
   function map(brush, flat, width) {
     const { context, width: w, height: h, color } = brush;
     small ??= document.createElement("canvas");

@@ -5,13 +5,16 @@
   const CHANCE = Math.log(27);
   const RULE = 1e-3; // the update-to-data ratio that is usually aimed at
   const SPOKEN = 3000; // ms between two sentences
+  const HELD = 0.98; // of a run's losses lie below the top of the axis
+  const APART = 9; // pixels between two dots or two marks of a curve
   const DEEP = 6; // layers; deeper networks have at most NARROW units in each
   const NARROW = 64;
   const POINTS = 400; // of a curve
   const KEPT = "mlpinit-words";
+  const LEAST = 50; // words
+  const FOLDED = "what dead units say goes into the next bias, so that the loss stays; then they are";
   const DEAD = 2; // a unit's state from here on
   const STATES = ["live", "mostly", "soft", "hard"];
-  const SHORT = ["live", "mostly", "soft-", "hard-dead"];
   const WORDS = ["live", "mostly saturated", "soft-dead", "hard-dead"];
 
   const thousands = (n) => n.toLocaleString("en");
@@ -27,6 +30,17 @@
     ["quiet_output", "hidden layers as drawn, quiet output"], ["xavier", "Xavier"],
     ["kaiming", "Kaiming"], ["orthogonal", "orthogonal"], ["zero", "all weights zero"],
   ];
+
+  // The controls that only some starts use.
+  const USED = {
+    scaled: ["scale", "bias"], xavier: ["bias"], kaiming: ["gain", "bias"], orthogonal: ["gain", "bias"],
+  };
+  const idle = (name) => ({ scheme }) =>
+    ["scale", "bias", "gain"].includes(name) && !USED[scheme]?.includes(name);
+
+  // The state with what is idle as it is in `plain`.
+  const effective = (state, plain = PLAIN) =>
+    Object.fromEntries(Object.entries(state).map(([name, value]) => [name, idle(name)(state) ? plain[name] : value]));
 
   // Each opens a chapter's disaster: what is to be set, and what to look for.
   const PRESETS = {
@@ -47,7 +61,7 @@
   };
 
   function settingsOf(state) {
-    const { scheme, scale, bias, gain, activation, seed, rate, schedule, norm } = state;
+    const { scheme, scale, bias, gain, activation, seed, rate, schedule, norm } = effective(state);
     const depth = Math.floor(state.depth);
     const units = Math.min(Math.floor(state.units), depth > DEEP ? NARROW : Infinity);
     return {
@@ -57,7 +71,7 @@
     };
   }
 
-  // The same run in torch. `steps`: how far it went; `done`: what was done to it on the way.
+  // The run in torch, up to `steps`; what was `done` on the way is named and not repeated.
   function python(settings, steps, done = [], own = false) {
     const { scheme, scale, bias, gain, activation, depth, units, normalize, rate, batch } = settings;
     const known = ["tanh", "sigmoid", "relu", "leaky_relu"].includes(activation);
@@ -76,8 +90,11 @@
     const lr = settings.schedule === "halves"
       ? `train.halves(${settings.steps}, ${rate}, ${rate / 10})` : String(rate);
     const size = batch === 32 ? "" : `, batch_size=${batch}`;
-    const statistics = normalize ? ", statistics=train.calibrate(run.params, splits.train)" : "";
+    const params = steps ? "run.params" : "start";
+    const statistics = normalize ? `, statistics=train.calibrate(${params}, splits.train)` : "";
     return [
+      ...(done.length ? [`# up to step ${steps}; what was changed on the way is not repeated here`] : []),
+      "# the package: pip install . in the folder of the book",
       "import torch",
       "from mlpinit import corpus, init, mlp, train",
       "",
@@ -86,25 +103,29 @@
       `arch = mlp.Architecture(hidden=${hidden}, activation="${activation}"${norm})`,
       `g = torch.Generator().manual_seed(${settings.seed})`,
       `start = init.draw(arch, ${drawn}, generator=g)`,
-      `run = train.sgd(start, splits.train, steps=${Math.max(1, steps)}, generator=g, lr=${lr}${size})`,
-      `print(train.evaluate(run.params, splits.dev${statistics}))`,
+      ...(steps ? [`run = train.sgd(start, splits.train, steps=${steps}, generator=g, lr=${lr}${size})`] : []),
+      `print(train.evaluate(${params}, splits.dev${statistics}))`,
       ...done.map(({ words, step }) => `# in the page, at step ${step}: ${words}`),
       "",
     ].join("\n");
   }
 
-  // Words from a text, one per line; or an Error that names the line.
+  // Words from a text, one per line; or an Error with its faults.
   function wordsOf(given) {
     const lines = given.split(/\r\n|\r|\n/).map((one) => one.trim().toLowerCase());
     while (lines.length && !lines.at(-1)) lines.pop();
-    lines.forEach((word, i) => {
+    const faults = [];
+    const bad = lines.findIndex((word) => !/^[a-z]+$/.test(word));
+    if (bad >= 0) {
+      const word = lines[bad];
       const odd = [...word].find((letter) => !/[a-z]/.test(letter));
-      if (odd) throw new Error(`Line ${i + 1}, “${word.slice(0, 30)}”, has “${odd}”; a word is made of the letters a to z.`);
-      if (!word) throw new Error(`Line ${i + 1} is empty; write one word per line.`);
-    });
-    if (lines.length < 50) {
-      throw new Error(`These are ${lines.length} words; it takes 50 at least, because a tenth of them is kept to look at.`);
+      faults.push(odd ? `Line ${bad + 1}, “${word.slice(0, 30)}”, has “${odd}”; a word is made of the letters a to z.`
+        : `Line ${bad + 1} is empty; write one word per line.`);
     }
+    if (lines.length < LEAST) {
+      faults.push(`These are ${plural(lines.length, "word")}; it takes ${LEAST} at least, because a tenth of them is kept to look at.`);
+    }
+    if (faults.length) throw new Error(faults.join(" "));
     return lines;
   }
 
@@ -143,13 +164,13 @@
       this.settings = settings;
       Object.assign(this, {
         step: 0, losses: [], every: 1, tail: [], censuses: [], look: undefined, names: [],
-        stopped: "", done: [], births: 0, deaths: 0, recycled: 0, running: false, rate: settings.rate,
+        stopped: "", done: [], counts: undefined, running: false, rate: settings.rate,
       });
       this.send({ do: "start", settings, number: ++this.number });
     }
 
     hear(report) {
-      if (report.table) Object.assign(this, { table: report.table });
+      if (report.table) Object.assign(this, { table: report.table, letters: report.letters });
       else if (report.again === this.number || report.again === undefined) this.take(report);
       this.changed();
     }
@@ -158,11 +179,17 @@
       this.add(losses);
       this.step = step;
       Object.assign(this, { look: look ?? this.look, running: running ?? false, rate: rate ?? this.rate });
-      if (done?.what === "recycle") this.recycled += done.n;
-      if (census) this.count(census, done?.what === "recycle");
+      if (census) this.count(census);
       if (names) this.names = names;
       if (stopped) Object.assign(this, { stopped, running: false });
-      if (done) this.done.push({ ...done, words: told(done) });
+      if (done) this.note({ ...done, words: told(done) });
+    }
+
+    // A slider on its way is one change.
+    note(done) {
+      const before = this.done.at(-1);
+      if (done.what === "rate" && before?.what === "rate" && before.step === done.step) this.done.pop();
+      this.done.push(done);
     }
 
     // Means over `every` steps, twice as many of them each time there are too many points.
@@ -178,19 +205,13 @@
       }
     }
 
-    // Units that a rescue has drawn anew do not count as having come back.
-    count(census, redrawn) {
-      const last = this.censuses.at(-1);
-      const states = census.units.map((ids, l) => new Map(ids.map((id, j) => [id, census.layers[l].state[j]])));
-      if (last) {
-        states.forEach((layer, l) => layer.forEach((state, id) => {
-          const before = last.states[l].get(id);
-          if (before < DEAD && state >= DEAD) this.deaths++;
-          if (before >= DEAD && state < DEAD && !redrawn) this.births++;
-        }));
-      }
-      if (last?.step === census.step) this.censuses.pop();
-      this.censuses.push({ step: census.step, states, train: census.train, dev: census.dev });
+    // A look in passing gives way to the next.
+    count({ step, units, layers, train, dev, counts, passing }) {
+      const states = units.map((ids, l) => new Map(ids.map((id, j) => [id, layers[l].state[j]])));
+      const { last } = this;
+      if (last?.step === step || last?.passing) this.censuses.pop();
+      this.censuses.push({ step, states, train, dev, passing: passing && (last?.step !== step || last.passing) });
+      this.counts = counts;
     }
 
     get last() {
@@ -209,22 +230,36 @@
     }
   }
 
+  // How the dead came to be as many as they are.
+  function sum({ born, deaths, revivals, recycled, removed }) {
+    const gone = [[revivals, plural(revivals, "revival")], [recycled, `${recycled} recycled`], [removed, `${removed} removed`]];
+    const less = gone.filter(([n]) => n).map(([, words]) => ` − ${words}`).join("");
+    if (!deaths && !less) return "";
+    return ` (${born} at the start${deaths ? ` + ${plural(deaths, "death")}` : ""}${less})`;
+  }
+
   const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
   const told = ({ what, value, n }) => ({
+    rate: `learning rate ${value}`,
     shrink: `hidden weights and biases × ${value}`,
     norm: `batch norm ${value ? "on" : "off"}`,
     recycle: `${plural(n, "dead unit")} recycled`,
     remove: `${plural(n, "dead unit")} removed`,
   })[what];
 
-  // The name of a line, on a ground that keeps it legible where curves cross it.
-  function named(brush, words, right, y) {
-    const { context } = brush;
-    const wide = context.measureText(words).width + 6;
-    context.fillStyle = brush.color("ground");
-    context.fillRect(right - wide, y - 16, wide, 14);
-    text(brush, words, right - 3, y - 9, "right", "ink");
+  // What to beat, which needs no network: [loss on dev, its name, a shorter name].
+  const references = ({ letters, table }) => [
+    [CHANCE, "chance", "chance"], [letters, "frequencies", "letters"], [table, "count table", "table"],
+  ].filter(([loss]) => loss);
+
+  // The greatest loss that the axis holds, for where dev stands and for all but a few of the batches.
+  function ceiling(runs) {
+    const held = runs.flatMap(({ run: { losses, last } }) => {
+      const sorted = Float64Array.from(losses).sort();
+      return [losses[0], sorted[Math.floor(HELD * sorted.length)], last?.dev];
+    });
+    return Math.max(1.5 * CHANCE, ...held.filter(Number.isFinite));
   }
 
   // The steps along the bottom, from `left` to `right`; the last one ends there.
@@ -238,44 +273,70 @@
 
   // Losses on a logarithmic axis over the steps, [{run, color}], with what to beat.
   function curves(brush, runs) {
-    const [left, right, top, bottom] = [40, brush.width - 12, 22, brush.height - 20];
+    const { context, height, width } = brush;
+    const marks = references(runs[0].run);
+    const names = marks.map(([, long, short]) => (width < 380 ? short : long));
+    const room = 8 + Math.max(...names.map((name) => context.measureText(name).width));
+    const [left, right, top, bottom] = [40, width - room, 22, height - 20];
     const end = Math.max(20, ...runs.map(({ run }) => run.step));
-    const table = runs[0].run.table;
-    const all = [CHANCE, ...(table ? [table] : []), ...runs.flatMap(({ run }) => run.losses)];
-    // A spike above where the run began, and well above chance, is cut off.
-    const most = 1.03 * Math.max(1.5 * CHANCE, ...runs.map(({ run }) => run.losses[0] ?? 0));
-    const [low, high] = [Math.min(...all) * 0.97, Math.min(most, Math.max(...all) * 1.03)];
+    const all = [...marks.map(([loss]) => loss), ...runs.flatMap(({ run }) => heights(run))];
+    const [low, high] = [Math.min(...all) * 0.97, Math.min(ceiling(runs), Math.max(...all)) * 1.03];
     const x = (step) => left + ((right - left) * step) / end;
-    const y = (loss) =>
-      Math.max(top, bottom - ((bottom - top) * Math.log(loss / low)) / Math.log(high / low));
-    const ticks = high > 2 * low ? [2, 3, 5, 10, 20, 30, 50] : [2, 2.2, 2.4, 2.6, 2.8, 3, 3.3, 3.6, 4];
+    const y = (loss) => bottom - ((bottom - top) * Math.log(loss / low)) / Math.log(high / low);
+    const ticks = high > 2 * low ? [2, 3, 5, 10, 20, 30, 50, 100] : [2, 2.2, 2.4, 2.6, 2.8, 3, 3.3, 3.6, 4];
     for (const tick of ticks.filter((one) => one > low && one < high)) {
       line(brush, [[left, y(tick)], [right, y(tick)]], "line");
       text(brush, String(tick), left - 6, y(tick), "right");
     }
     stepAxis(brush, end, left, right, x);
-    const labels = [];
-    for (const [loss, words] of [[CHANCE, "chance"], [table, "count table, dev"]]) {
-      if (!loss) continue;
-      line(brush, [[left, y(loss)], [right, y(loss)]], "ink", [2, 3]);
-      labels.push([words, y(loss)]);
-    }
+    // The names, from the lowest line up, are apart.
+    let above = bottom + 13;
+    marks.map(([loss], i) => [y(loss), names[i]]).sort(([a], [b]) => b - a).forEach(([at, name]) => {
+      line(brush, [[left, at], [right, at]], "ink", [2, 3]);
+      above = Math.min(at, above - 13);
+      text(brush, name, right + 5, above, "left", "ink");
+    });
+    context.save();
+    context.beginPath();
+    context.rect(0, top - 4, width, bottom - top + 8);
+    context.clip();
     runs.forEach(({ run, color }) => {
       line(brush, run.losses.map((loss, i) => [x((i + 0.5) * run.every), y(loss)]), color);
-      for (const { step, dev } of run.censuses) if (Number.isFinite(dev)) dot(brush, x(step), y(dev), color, true);
+      const seen = run.censuses.filter(({ dev }) => dev <= high).map(({ step, dev }) => [x(step), y(dev)]);
+      thinned(seen).forEach(([px, py]) => dot(brush, px, py, color, true));
     });
-    for (const [words, at] of labels) named(brush, words, right, at);
+    context.restore();
+    runs.forEach(({ run, color }, i) => offScale(brush, run, color, high, x, [right, top + 16 + 14 * i, top + 6]));
     legend(brush, runs.map(({ color }, i) => ({
       color, label: i ? "pinned run" : "batches; hollow: dev",
     })), left);
   }
 
+  const heights = ({ losses, censuses }) => [...losses, ...censuses.map(({ dev }) => dev)].filter(Number.isFinite);
+
+  // Of points from left to right those that are apart, and the last.
+  function thinned(points) {
+    let before = Infinity;
+    return [...points].reverse().filter(([px]) => before - px >= APART && ((before = px), true));
+  }
+
+  // Arrows where a run is off the scale, and how far.
+  function offScale(brush, run, color, high, x, [right, base, top]) {
+    const off = [
+      ...run.losses.map((loss, i) => [x((i + 0.5) * run.every), loss]),
+      ...run.censuses.map(({ step, dev }) => [x(step), dev]),
+    ].filter(([, loss]) => loss > high).sort(([a], [b]) => a - b);
+    if (!off.length) return;
+    thinned(off).forEach(([px]) => text(brush, "↑", px, top, "center", color));
+    const most = Math.max(...off.map(([, loss]) => loss));
+    text(brush, `↑ off the scale, up to ${three(most)}`, right - 3, base, "right", color);
+  }
+
   // A line per unit, over the steps, in the colour of its state; layers one below the other.
   function lifelines(brush, run) {
     const { context, color } = brush;
-    const [left, right, top, bottom] = [40, brush.width - 12, 22, brush.height - 20];
-    const words = brush.width < 380 ? SHORT : WORDS;
-    legend(brush, STATES.map((state, i) => ({ color: state, label: words[i] })), left);
+    const lines = legend(brush, STATES.map((state, i) => ({ color: state, label: WORDS[i] })), brush.width < 380 ? 8 : 40);
+    const [left, right, top, bottom] = [40, brush.width - 12, 7 + 15 * lines, brush.height - 20];
     const first = run.censuses[0];
     if (!first) return;
     const end = Math.max(20, run.step);
@@ -317,6 +378,7 @@
       {
         name: "scale", label: "weight scale", value: 0.2, ...logarithmic(0.001, 3),
         words: (value, { scheme }) => (scheme === "scaled" ? `× ${value}` : "set by the start"),
+        idle: idle("scale"),
       },
       { name: "rate", label: "learning rate", value: 0.1, ...logarithmic(0.001, 30) },
       {
@@ -331,13 +393,13 @@
         words: (value, { depth }) => String(depth > DEEP ? Math.min(value, NARROW) : value),
       },
       { name: "norm", label: "batch norm from the start", type: "checkbox", value: false },
-      { name: "bias", label: "bias scale", type: "number", min: 0, max: 100, step: 0.01, value: 0.01 },
+      { name: "bias", label: "bias scale", type: "number", min: 0, max: 100, step: 0.01, value: 0.01, idle: idle("bias") },
       {
         name: "gain", label: "gain (0: the usual one)", type: "number", min: 0, max: 10, step: 0.001,
-        value: 0,
+        value: 0, idle: idle("gain"),
       },
       {
-        name: "schedule", label: "learning rate", type: "select", value: "constant",
+        name: "schedule", label: "learning-rate schedule", type: "select", value: "constant",
         options: [["constant", "the same throughout"], ["halves", "a tenth in the second half"]],
       },
       {
@@ -354,16 +416,33 @@
       },
     ];
     static pictures = [
-      { name: "loss", label: "Loss over the steps, on a logarithmic axis", ratio: 0.5 },
-      { name: "lives", label: "Lifelines: one line per unit, counted over all contexts", ratio: 0.5 },
+      { name: "loss", label: "Loss in nats over the steps, on a logarithmic axis. Dotted, on dev: chance, the letters’ frequencies, a table of counts", ratio: 0.5 },
+      { name: "lives", label: "Lifelines: one line per unit, counted over all contexts. Saturated: slope under a fiftieth of the steepest. Mostly: on over half of them; soft-dead: on all; hard-dead: slope 0 on all", ratio: 0.5 },
       { name: "pinned", part: "lives", label: "Lifelines of the pinned run", ratio: 0.5 },
       { name: "map", label: "Saturation map of the last batch, first layer: white = saturated", ratio: 0.2 },
       { name: "z", label: "Pre-activations z by layer", ratio: 0.5 },
       { name: "h", label: "Activations h by layer", ratio: 0.5 },
       {
-        name: "ratio", label: "Update-to-data ratio of the weights, by layer; dashes: 1e−3", ratio: 0.5,
+        name: "ratio", label: "Update-to-data ratio of the weights, by layer. Dashes: 1e−3, usually aimed at; far below, a layer hardly learns", ratio: 0.5,
       },
     ];
+
+    // A link to settings opens them anew, also where they are those of this run.
+    fromAddress() {
+      const { key } = this;
+      super.fromAddress();
+      if (this.named(location.hash) && this.key === key) this.key = undefined;
+    }
+
+    named(hash) {
+      return hash.startsWith(`#${this.id}:`);
+    }
+
+    // The address that is there already is opened once more where its link is followed.
+    follow({ target }) {
+      const href = target.closest?.("a[href]")?.href;
+      if (href === location.href && this.named(location.hash)) this.fromAddress();
+    }
 
     narrow(names) {
       super.narrow(names.length ? names : ["scheme", "scale", "rate", "loss", "lives", "map"]);
@@ -374,10 +453,13 @@
       // A run takes the page's processor: nothing of it before the lab is near the view.
       this.waits = true;
       const begin = () => {
+        if (!this.waits) return;
         this.waits = false;
         super.connectedCallback();
+        document.addEventListener("click", (event) => this.follow(event));
       };
-      if (!globalThis.IntersectionObserver) begin();
+      addEventListener("hashchange", () => this.named(location.hash) && begin());
+      if (!globalThis.IntersectionObserver || this.named(location.hash)) begin();
       else {
         const near = new IntersectionObserver((seen) => {
           if (!seen.some(({ isIntersecting }) => isIntersecting)) return;
@@ -419,8 +501,20 @@
       const presets = element("select", { id: `${this.id}-preset`, "aria-label": "open" },
         ...Object.entries(PRESETS).map(([key, { words }]) => element("option", { value: key }, words)),
         element("option", { value: "own", disabled: true }, "your own settings"));
-      presets.addEventListener("input", () =>
-        this.set({ ...PLAIN, ...PRESETS[presets.value].set }));
+      // What is chosen already can be chosen again.
+      presets.addEventListener("pointerdown", () => {
+        this.choosing = true;
+        presets.selectedIndex = -1;
+      });
+      presets.addEventListener("blur", () => {
+        this.choosing = false;
+        this.changed();
+      });
+      presets.addEventListener("input", () => {
+        this.choosing = false;
+        this.key = undefined;
+        this.set({ ...PLAIN, ...PRESETS[presets.value].set });
+      });
       this.presets = presets;
       const bar = element("div", { class: "play-bar" },
         group("Train",
@@ -430,19 +524,23 @@
         group("Open", presets),
         group("Rescue",
           button("shrink", "Shrink ×½", () => this.rescue("shrink", 0.5), "hidden weights and biases × 0.5"),
-          button("recycle", "Recycle dead", () => this.rescue("recycle")),
-          button("remove", "Remove dead", () => this.rescue("remove")),
-          button("norm", "Batch norm", () => this.rescue("norm", !this.normed))),
+          button("recycle", "Recycle dead", () => this.rescue("recycle"),
+            `${FOLDED} drawn anew`),
+          button("remove", "Remove dead", () => this.rescue("remove"),
+            `${FOLDED} cut out`),
+          button("norm", "Batch norm", () => this.rescue("norm", !this.normed),
+            "with gains 1 and biases 0")),
         group("Compare", button("pin", "Pin and start again", () => this.toggle())),
         group("Take home",
           button("python", "Copy as Python", () => this.copy(this.python(), "The Python code is copied.")),
           button("share", "Copy link", () => this.share()),
           button("figure", "Save figure", () => this.save())));
-      this.named = element("p", { class: "play-names" });
+      this.names = element("p", { class: "play-names" });
       this.note = element("p", { class: "play-note", role: "note" });
+      this.copied = element("p", { class: "play-note" });
       this.code = element("pre", { class: "play-code", tabindex: "0", hidden: true });
       // The verdict stands where the buttons are, above the pictures.
-      form.after(bar, this.sentence, this.note, this.named, this.code);
+      form.after(bar, this.sentence, this.note, this.names, this.copied, this.code);
       this.numbers.before(this.ownWords());
       this.toggleAttribute("pinned", false);
       for (const node of this.desk.querySelectorAll("button, select, textarea")) {
@@ -453,13 +551,19 @@
     ownWords() {
       const area = element("textarea", { rows: 4, id: `${this.id}-words`, spellcheck: "false" });
       if (this.own) area.value = this.own.join("\n");
-      const said = element("p", { class: "play-note", role: "note" });
+      const said = element("p", { class: "play-note", role: "status" });
+      const fault = (words) => {
+        said.textContent = words && `${words} ${this.own ? "The words in use stay" : "The surnames stay"} in use until the list is right.`;
+        said.classList.toggle("play-fault", Boolean(words));
+        area.setAttribute("aria-invalid", String(Boolean(words)));
+      };
       const use = (list, words) => {
         this.own = list;
         try {
           if (list) localStorage.setItem(KEPT, list.join("\n"));
           else localStorage.removeItem(KEPT);
         } catch { /* a browser that keeps nothing */ }
+        fault("");
         said.textContent = words;
         for (const run of [this.run, this.pin]) run?.send({ do: "words", ...this.words });
         this.begin();
@@ -470,7 +574,7 @@
           const list = wordsOf(area.value);
           use(list, `${thousands(list.length)} words of your own; they stay on this machine.`);
         } catch (error) {
-          said.textContent = error.message;
+          fault(error.message);
         }
       });
       const back = element("button", { type: "button" }, "Back to the surnames");
@@ -484,14 +588,15 @@
         take.click();
       });
       return element("details", { class: "lab-more" }, element("summary", {}, "Your own words"),
-        element("label", { for: area.id }, "One word per line, letters a to z; a file can be dropped here."),
+        element("label", { for: area.id }, `One word per line, at least ${LEAST}, letters a to z; a file can be dropped here.`),
         area, element("div", { class: "play-group" }, take, back), said);
     }
 
     // The name of the preset that the settings are, however they came about.
     preset() {
-      const set = (name) => ({ ...PLAIN, ...PRESETS[name].set, steps: this.state.steps });
-      const same = (other) => Object.keys(other).every((name) => other[name] === this.state[name]);
+      const state = effective(this.state);
+      const set = (name) => effective({ ...PLAIN, ...PRESETS[name].set, steps: state.steps });
+      const same = (other) => Object.keys(other).every((name) => other[name] === state[name]);
       return Object.keys(PRESETS).find((name) => same(set(name))) ?? "own";
     }
 
@@ -509,7 +614,6 @@
         this.begin(settings);
       } else if (rate !== this.rate) {
         this.run.send({ do: "rate", value: rate });
-        if (this.run.step) this.run.done.push({ what: "rate", step: this.run.step, words: `learning rate ${rate}` });
       }
       this.rate = rate;
       return this.run;
@@ -518,15 +622,25 @@
     begin(settings = settingsOf(this.state)) {
       this.run.begin(settings);
       this.pin?.begin(this.pin.settings);
-      if (this.code) this.code.hidden = true;
+      if (this.code) this.show("", "");
     }
 
     trainTo(step = Number(this.state.steps)) {
       if (this.run.stopped) this.begin();
       const to = step && step <= this.run.step ? this.run.step + Number(this.state.steps) : step;
+      this.meet = !to && Boolean(this.pin);
       for (const run of [this.run, this.pin]) {
         if (run) run.send(to ? { do: "run", to } : { do: "pause" });
       }
+    }
+
+    // Runs side by side are paused one after the other: the one behind goes on to where the other is.
+    catchUp() {
+      const both = [this.run, this.pin];
+      if (!this.meet || !this.pin || both.some(({ running, stopped }) => running || stopped)) return;
+      this.meet = false;
+      const to = Math.max(...both.map(({ step }) => step));
+      for (const run of both) if (run.step < to) run.send({ do: "run", to });
     }
 
     rescue(what, value) {
@@ -549,6 +663,7 @@
 
     // Something was reported.
     seen() {
+      this.catchUp();
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches && this.run.running;
       if (calm && performance.now() - (this.drawn ?? 0) < 1000) return;
       this.drawn = performance.now();
@@ -561,13 +676,13 @@
 
     draw(run, { activation }) {
       const { look } = run;
-      this.presets.value = this.preset();
+      if (!this.choosing) this.presets.value = this.preset();
       const runs = [{ run, color: "one" }, ...(this.pin ? [{ run: this.pin, color: "two" }] : [])];
       this.buttons.train.textContent = run.running ? "Pause" : `Train ${thousands(Number(this.state.steps))} steps`;
       this.buttons.pin.textContent = this.pin ? "Let the pinned run go" : "Pin and start again";
       this.buttons.norm.textContent = this.normed ? "Batch norm off" : "Batch norm on";
       this.note.textContent = run.stopped || this.difference();
-      this.named.textContent = run.names.length ? `It writes: ${run.names.map((one) => one || "(nothing)").join(", ")}.` : "";
+      this.names.textContent = run.names.length ? `It writes: ${run.names.map((one) => one || "(nothing)").join(", ")}.` : "";
       if (!look) return {};
       const side = (name) => nice(Math.max(1e-6, ...look.map((layer) => extent(layer[name]))));
       const bounded = { tanh: [-1, 1], sigmoid: [0, 1] }[activation];
@@ -598,19 +713,17 @@
       const { last } = run;
       if (!last) return "The network is being drawn.";
       const [dead, units] = run.dead;
-      const came = [[run.deaths, "death"], [run.births, "revival"]].map(([n, word]) => plural(n, word));
-      if (run.recycled) came.push(`${run.recycled} recycled`);
-      const moved = run.deaths || run.births || run.recycled ? `, after ${came.join(", ")}` : "";
       return `Step ${thousands(run.step)}: ${percent(run.saturated)} of the last batch’s activations are ` +
         `saturated; by the count at step ${thousands(last.step)}, the loss on dev is ${last.dev.toFixed(3)} ` +
-        `and ${dead || "none"} of ${units} units ${dead === 1 ? "is" : "are"} dead${moved}.`;
+        `and ${dead || "none"} of ${units} units ${dead === 1 ? "is" : "are"} dead${sum(run.counts)}.`;
     }
 
     // What the change of settings did, in a sentence.
     difference() {
       const { pin, run } = this;
       if (!pin?.last || !run.last) return "";
-      const changed = Object.keys(pin.of).filter((name) => pin.of[name] !== this.state[name] && name !== "steps");
+      const changed = Object.keys(pin.of).filter((name) => pin.of[name] !== this.state[name] && name !== "steps"
+        && !idle(name)(pin.of) && !idle(name)(this.state));
       if (!changed.length) return "Pinned. Change a setting: the two runs share their draws and batches.";
       const words = changed.map((name) => {
         const { label, options } = this.constructor.controls.find((one) => one.name === name);
@@ -619,17 +732,21 @@
       });
       const by = run.last.dev - pin.last.dev;
       const loss = Math.abs(by) < 5e-4 ? "the same to three decimals" : `${Math.abs(by).toFixed(3)} ${by < 0 ? "lower" : "higher"}`;
+      const [dead, before] = [run.dead[0], pin.dead[0]];
+      const units = dead !== before ? `${plural(dead, "dead unit")} instead of ${before}`
+        : dead ? `as many dead units, ${dead}` : "no dead unit in either";
       return `With ${words.join(", ")}: the loss on dev is ${loss} at step ${thousands(run.last.step)} ` +
-        `(pinned: step ${thousands(pin.last.step)}), with ${plural(run.dead[0], "dead unit")} instead of ${pin.dead[0]}.`;
+        `(pinned: step ${thousands(pin.last.step)}), with ${units}.`;
     }
 
     rows(run) {
       const { last, look } = run;
       return [
-        ["layer", "units", ...WORDS, "update / data"],
+        ["layer", "units", ...WORDS, "std of z over examples", "update / data"],
         ...(last?.states ?? []).map((layer, l) => {
           const states = [...layer.values()];
           return [l + 1, states.length, ...STATES.map((_, i) => states.filter((one) => one === i).length),
+            look?.[l] && run.step ? three(look[l].overExamples) : "–",
             look?.[l] && Number.isFinite(look[l].ratio) ? three(look[l].ratio) : "–"];
         }),
       ];
@@ -640,16 +757,21 @@
     }
 
     copy(words, said) {
+      this.show(words, "To copy:"); // where a browser does not let a page copy
+      const done = () => (this.copied.textContent = this.live.textContent = said);
+      navigator.clipboard?.writeText(words).then(done, () => {});
+    }
+
+    show(words, said) {
       this.code.textContent = words;
-      this.code.hidden = false;
-      const done = () => (this.live.textContent = said);
-      navigator.clipboard?.writeText(words).then(done, () => {}); // it stands below in any case
+      this.code.hidden = !words;
+      this.copied.textContent = said;
     }
 
     // The start and its settings; what was changed on the way is not in it.
     address() {
       const { state } = this;
-      this.state = { ...state, rate: this.run.step ? this.run.settings.rate : state.rate };
+      this.state = { ...effective(state, this.defaults()), rate: this.run.step ? this.run.settings.rate : state.rate };
       const found = super.address();
       this.state = state;
       return found;
@@ -677,7 +799,8 @@
     const [width, height, left, right] = [640, 420, 50, 620];
     const end = Math.max(1, run.step);
     const x = (step) => (left + ((right - left) * step) / end).toFixed(1);
-    const all = [CHANCE, ...run.losses, ...run.censuses.map(({ dev }) => dev)].filter(Number.isFinite);
+    const marks = references(run);
+    const all = [...marks.map(([loss]) => loss), ...heights(run)];
     const [low, high] = [Math.min(...all) * 0.97, Math.max(...all) * 1.03];
     const y = (loss) => (180 - (150 * Math.log(loss / low)) / Math.log(high / low)).toFixed(1);
     const color = (name) => style.getPropertyValue(`--lab-${name}`).trim();
@@ -685,8 +808,8 @@
       `<text x="${at}" y="${from}" text-anchor="${anchor}">${what}</text>`;
     const parts = [
       `<polyline fill="none" stroke="${color("one")}" points="${run.losses.map((loss, i) => `${x((i + 0.5) * run.every)},${y(loss)}`).join(" ")}"/>`,
-      `<path stroke="#1f2933" stroke-dasharray="2 3" d="M${left} ${y(CHANCE)}H${right}"/>`,
-      words(right, y(CHANCE) - 4, "chance", "end"),
+      ...marks.flatMap(([loss, , name]) => [
+        `<path stroke="#1f2933" stroke-dasharray="2 3" d="M${left} ${y(loss)}H${right}"/>`, words(right, y(loss) - 2, name, "end")]),
       words(left, 16, `loss of the batches; dev at the end ${run.last.dev.toFixed(3)}`),
       ...[low / 0.97, high / 1.03].map((loss) => words(left - 6, y(loss), loss.toFixed(2), "end")),
       words(left, 206, `units: ${WORDS.join(", ")}`),
@@ -707,5 +830,5 @@
   }
 
   lab.define("mlp-playground", Playground);
-  Object.assign(lab, { PRESETS, Playground, python, settingsOf, wordsOf });
+  Object.assign(lab, { PRESETS, Playground, Run, ceiling, curves, lifelines, python, settingsOf, sum, wordsOf });
 })();

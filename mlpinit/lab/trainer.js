@@ -1,8 +1,6 @@
 // Training in the page: what mlpinit.train.sgd does, by the hand-derived gradients, in float32.
-//
-// A Trainer is one network on the embedded corpus. The draws and the batches are those of the
-// package: the same seed and settings give the same losses. Nothing here draws or touches the page,
-// so that it runs in a worker.
+// The draws and the batches are those of the package: the same seed and settings give the same losses.
+// Nothing here touches the page, so that it runs in a worker.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const { fround, abs, sqrt, exp, log } = Math;
@@ -55,7 +53,6 @@
     return q;
   }
 
-  // A matrix of the network: rows × columns float32, rows of a whole number of vectors.
   class Matrix {
     constructor(take, rows, columns) {
       Object.assign(this, { rows, columns, stride: wide(columns) });
@@ -302,7 +299,6 @@
     }
   }
 
-  // Mean and variance of each column over the first n rows.
   function moments({ x, stride, columns }, n) {
     const [mean, variance] = [new Float64Array(columns), new Float64Array(columns)];
     for (let i = 0; i < n; i++) {
@@ -377,6 +373,14 @@
     for (let i = 0; i < dev.n; i++) {
       loss -= log(counts[key(dev, i) * VOCAB + dev.Y[i]] / totals[key(dev, i)]);
     }
+    return loss / dev.n;
+  }
+
+  // What the letters' frequencies alone score on dev, one added to each count.
+  function lettersLoss({ train, dev }) {
+    const counts = new Float64Array(VOCAB).fill(1);
+    for (const y of train.Y) counts[y]++;
+    const loss = dev.Y.reduce((sum, y) => sum - log(counts[y] / (train.n + VOCAB)), 0);
     return loss / dev.n;
   }
 
@@ -560,7 +564,6 @@
       return [...layers[l].state.keys()].filter((j) => layers[l].state[j] >= least);
     }
 
-    // Hidden weights ×factor, biases ×factor.
     shrink(factor) {
       this.net.W.slice(0, -1).forEach((W, l) => {
         W.x.forEach((w, i) => (W.x[i] = w * factor));
@@ -633,7 +636,7 @@
       if (on) this.net.b.slice(0, -1).forEach((b) => b.x.fill(0));
     }
 
-    // What the last batch shows: the map of its rows, histograms of z and h, |update| over |data|.
+    // What the last batch shows; `overExamples`: the std of z over them, its root mean square over units.
     look() {
       const { net } = this;
       const row = (i) => this.rows[i];
@@ -653,12 +656,13 @@
             ofH[cell] = h[at];
           }
         }
-        return { units, flat, z: ofZ, h: ofH, ratio: (rate * spread(net.dW[l])) / spread(net.W[l]) };
+        const { variance } = moments(net.z[l], net.batch);
+        const overExamples = sqrt(variance.reduce((sum, one) => sum + one, 0) / units);
+        return { units, flat, z: ofZ, h: ofH, overExamples, ratio: (rate * spread(net.dW[l])) / spread(net.W[l]) };
       });
     }
   }
 
-  // The standard deviation of a matrix's entries.
   function spread({ x, rows, columns, stride }) {
     let [sum, squares] = [0, 0];
     for (let i = 0; i < rows; i++) {
@@ -671,5 +675,5 @@
     return sqrt(Math.max(0, squares / n - (sum / n) ** 2));
   }
 
-  Object.assign(lab, { Trainer, TrainingStopped, split, tableLoss });
+  Object.assign(lab, { Trainer, TrainingStopped, lettersLoss, split, tableLoss });
 })();

@@ -78,6 +78,7 @@ def test_units_that_are_stuck_are_seen_removed_and_recycled(page, html):
     train_to(page, STEPS)
     page.get_by_role("button", name="Copy as Python").click()
     expect(page.locator(".play-code")).to_contain_text("in the page, at step 0")
+    expect(page.locator(".play-code")).to_contain_text("# up to step 200; what was changed")
 
 
 def test_two_runs_stand_side_by_side_and_their_difference_is_said(page, html):
@@ -90,6 +91,53 @@ def test_two_runs_stand_side_by_side_and_their_difference_is_said(page, html):
     said = page.locator(".play-note").first
     expect(said).to_contain_text("With activation ReLU instead of tanh: the loss on dev is")
     expect(page.locator("canvas[aria-label^='Lifelines of the pinned run']")).to_be_visible()
+
+
+def test_two_runs_that_are_the_same_pause_together_and_have_the_same_lifelines(page, html):
+    opened(page, html, setting="scheme=quiet_output&activation=relu&rate=2&units=40")
+    page.get_by_role("button", name="Pin and start again").click()
+    page.get_by_role("button", name="Train 2,000 steps").click()
+    page.wait_for_function(f"{RUN}.step > 150", timeout=browser.LATEST_MS)
+    page.get_by_role("button", name="Pause").click()
+    both = f"[{RUN}, {RUN.removesuffix('run')}pin]"
+    page.wait_for_function(
+        f"{both}.every(({{ running, step, last }}) => !running && step === {RUN}.step "
+        "&& last.step === step)",
+        timeout=browser.LATEST_MS,
+    )
+    told = f"{both}.map((one) => JSON.stringify([one.counts, one.censuses.map((look) => "
+    told += "[look.step, look.states.map((layer) => [...layer])])]))"
+    here, pinned = page.evaluate(told)
+    assert here == pinned
+    assert page.evaluate(f"{RUN}.counts.deaths") > 0
+
+
+def test_a_control_without_effect_cannot_be_moved_and_is_in_no_comparison_or_address(page, html):
+    opened(page, html, setting="scale=0.5&units=40&steps=200")
+    page.get_by_role("button", name="Pin and start again").click()
+    page.get_by_label("start", exact=True).select_option("xavier")
+    expect(page.get_by_label("weight scale")).to_be_disabled()
+    note = page.locator(".play-note").first
+    expect(note).to_contain_text(
+        "With start Xavier instead of hidden weights × the scale: the loss"
+    )
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".play-code")).to_contain_text("scheme=xavier")
+    expect(page.locator(".play-code")).not_to_contain_text("scale")
+    page.get_by_label("start", exact=True).select_option("scaled")
+    expect(page.get_by_label("weight scale")).to_be_enabled()
+
+
+def test_a_link_of_an_experiment_opens_it_above_and_again_when_it_is_followed_again(page, html):
+    opened(page, html, "book/playground.html")
+    for _ in range(2):
+        page.get_by_role("link", name="tanh units stuck at ±1").click()
+        expect(page.locator(".lab-sentence")).to_contain_text("Step 0:", timeout=browser.LATEST_MS)
+        expect(page.locator(".lab-sentence")).to_contain_text("of 200 units are dead.")
+        expect(page.locator("mlp-playground")).to_be_in_viewport()
+        expect(page.get_by_label("open", exact=True)).to_have_value("stuck")
+        page.get_by_role("button", name="100 steps").click()
+        page.wait_for_function(AT_REST, arg=100, timeout=browser.LATEST_MS)
 
 
 def test_a_link_leads_to_the_same_settings_and_the_keyboard_is_enough(page, html):
@@ -120,13 +168,17 @@ def test_words_of_one_s_own_are_learned_and_kept_and_bad_ones_named_by_line(page
     opened(page, html, setting="units=40&steps=200")
     page.locator("summary", has_text="Your own words").click()
     area = page.locator("mlp-playground textarea")
-    area.fill("anna\nzoë\n" + "berta\n" * 60)
+    area.fill("anna\nzoë")
     page.get_by_role("button", name="Use these words").click()
     note = page.locator(".play-note").last
     expect(note).to_contain_text("Line 2, “zoë”, has “ë”")
+    expect(note).to_contain_text("These are 2 words; it takes 50 at least")
+    expect(note).to_contain_text("The surnames stay in use until the list is right.")
+    expect(area).to_have_attribute("aria-invalid", "true")
     area.fill("anna\nberta\n" * 30)
     page.get_by_role("button", name="Use these words").click()
-    expect(note).to_contain_text("60 words of your own")
+    expect(note).to_have_text("60 words of your own; they stay on this machine.")
+    expect(area).to_have_attribute("aria-invalid", "false")
     train_to(page, STEPS)
     assert page.evaluate(f"{RUN}.last.dev") < 1.5
     page.reload()

@@ -27,6 +27,24 @@ test("the splits are those of the package", () => {
   }
 });
 
+test("the letters' frequencies alone score what they do in torch", () => {
+  near(lab.lettersLoss(data), values.letters, "letters");
+});
+
+test("how far z varies over the examples leaves the biases out", () => {
+  const run = trainer({ depth: 2, bias: 3 });
+  run.train(1);
+  for (const { units, z, overExamples } of run.look()) {
+    const mean = (values) => values.reduce((sum, one) => sum + one, 0) / values.length;
+    const variances = Array.from({ length: units }, (_, j) => {
+      const column = [...z].filter((_, i) => i % units === j);
+      return mean(column.map((one) => (one - mean(column)) ** 2));
+    });
+    near(overExamples, Math.sqrt(mean(variances)), "std");
+    assert.ok(overExamples < 0.7 * Math.sqrt(mean([...z].map((one) => one ** 2))));
+  }
+});
+
 for (const { settings, losses, states, dev } of values.runs) {
   const { scheme, activation, depth, units, normalize, seed } = settings;
   test(`${scheme}, ${activation}, ${depth} × ${units}, ${normalize}, seed ${seed}`, () => {

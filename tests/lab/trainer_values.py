@@ -38,8 +38,14 @@ def write(folder: Path) -> Path:
         run(splits, 2147483647, "as_drawn", *FORMS[5]),
     ]
     file = folder / "trainer.json"
-    file.write_text(json.dumps({"splits": ends, "runs": runs}))
+    file.write_text(json.dumps({"splits": ends, "runs": runs, "letters": letters(splits)}))
     return file
+
+
+def letters(splits: corpus.Splits) -> float:
+    """The loss on dev of the letters' frequencies alone, one added to each count."""
+    counts = torch.bincount(splits.train.Y, minlength=27) + 1
+    return -(counts / counts.sum()).log()[splits.dev.Y].mean().item()
 
 
 def some(name: str) -> list[tuple]:
