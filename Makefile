@@ -42,7 +42,7 @@ endif
 SIDE_BY_SIDE := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-models bench-labs bench-playground records evidence dist gradescope lock clean distclean
+.PHONY: help book test check survey mutants test-package test-integrations lab pdf terms links site publish serve bench bench-build bench-pages bench-watch bench-peers bench-models wild bench-labs bench-playground records evidence dist gradescope lock clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -168,6 +168,23 @@ bench-models:  ## install torchvision, timm and transformers, and count what can
 	@"$(MODELS_PY)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
 	@"$(MODELS_PY)" -m pip install -qq $(TORCH_OPTIONS) --requirement benchmarks/models.txt --editable .
 	@OMP_NUM_THREADS=1 "$(MODELS_PY)" benchmarks/models.py
+
+WILD := _build/wild-venv
+WILD_PY := $(call python_of,$(WILD))
+# The recordings of speech come with the source of pocketsphinx, which is unpacked and not built.
+wild:  ## install published networks, audit them, record what was found (MODEL=facebook/opt-125m audits that one of the Hub instead)
+	@rm -rf "$(WILD)" && $(PYTHON) -m venv "$(WILD)"
+	@"$(WILD_PY)" -m pip install -qq $(TORCH_OPTIONS) "$$(grep '^torch==' requirements.txt)"
+	@"$(WILD_PY)" -m pip install -qq --editable .
+ifdef MODEL
+	@"$(WILD_PY)" -m pip install -qq "$$(grep '^transformers==' benchmarks/models.txt)"
+	@"$(WILD_PY)" benchmarks/wild.py --hugging-face "$(MODEL)"
+else
+	@"$(WILD_PY)" -m pip install -qq --no-deps --requirement benchmarks/wild.txt
+	@"$(WILD_PY)" -m pip download -qq --no-deps --no-binary pocketsphinx --dest _build/wild-speech pocketsphinx==5.1.1
+	@tar -xzf _build/wild-speech/pocketsphinx-5.1.1.tar.gz -C _build/wild-speech
+	@OMP_NUM_THREADS=2 "$(WILD_PY)" benchmarks/wild.py --speech _build/wild-speech/pocketsphinx-5.1.1/test/data
+endif
 
 bench-labs: $(PACKAGE)  ## measure how fast the init lab follows its sliders
 	@PYTHONPATH=book/web/ext "$(PY)" benchmarks/labs.py

@@ -38,6 +38,7 @@ CHAPTERS = (
     "gates_and_attention",
     "dead_features",
     "moving_data",
+    "wild",
 )
 """The chapters in their order; each is the name of a file of stubs, solutions and graders."""
 
