@@ -38,6 +38,7 @@ def test_every_public_name_is_described_or_linked(article: Tag, module: str) -> 
         name: {
             f"{module}.{name}",
             f"{home(public, name)}.{name}",
+            f"{home(public, name)}.{getattr(getattr(public, name), '__name__', name)}",  # an alias
             f"{home(public, name)}.SiteError",
         }
         for name in names

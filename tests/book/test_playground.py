@@ -94,9 +94,9 @@ def test_two_runs_stand_side_by_side_and_their_difference_is_said(page, html):
 
 
 def test_two_runs_that_are_the_same_pause_together_and_have_the_same_lifelines(page, html):
-    opened(page, html, setting="scheme=quiet_output&activation=relu&rate=2&units=40")
+    opened(page, html, setting="scheme=quiet_output&activation=relu&rate=0.5&steps=20000")
     page.get_by_role("button", name="Pin and start again").click()
-    page.get_by_role("button", name="Train 2,000 steps").click()
+    page.get_by_role("button", name="Train 20,000 steps").click()
     page.wait_for_function(f"{RUN}.step > 150", timeout=browser.LATEST_MS)
     page.get_by_role("button", name="Pause").click()
     both = f"[{RUN}, {RUN.removesuffix('run')}pin]"
