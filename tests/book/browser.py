@@ -170,8 +170,11 @@ def switch_to(page: Page, theme: str) -> None:
 
 
 def walk_by_keyboard(page: Page) -> dict[str, Any]:
-    """Hold Tab from the top of the page, for as often as there are stops and a few times more."""
-    hold_tab(page, page.evaluate("inPage.followFocus()") + 5)
+    """Hold Tab from the top of the page, for as often as there are stops and some times more.
+
+    The contents beside a page unfold the section that is in view, whose links are stops as well.
+    """
+    hold_tab(page, page.evaluate("inPage.followFocus()") + 25)
     return page.evaluate("inPage.focusFindings()")
 
 
