@@ -265,8 +265,14 @@ def style() -> str:
 
 
 def source(name: str) -> str:
-    """The text of one of the files beside this one."""
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    """The text of one of the files beside this one; a script's without its comment lines.
+
+    Those are for who reads the script here, and a page does not load them.
+    """
+    text = resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    if not name.endswith(".js"):
+        return text
+    return "".join(line for line in text.splitlines(True) if not line.lstrip().startswith("//"))
 
 
 def _checked(

@@ -1,5 +1,22 @@
 // What every lab shares: native controls, a sentence, a table, its state in the page's address.
-// What a lab's class has, CONTRIBUTING.md says under "A lab".
+//
+// A lab is a custom element around a line that stays where there is no JavaScript:
+//
+//   <mlp-init-lab id="init-lab-1" scale="0.2"><p>…</p></mlp-init-lab>
+//
+// Its class extends Lab with
+//   static controls   [{name, label, type, value, …}], as `control` below makes them; where they
+//                     are known late, an instance's own `controls`, set before it is connected
+//   static pictures   [{name, label, ratio, part}], the canvases, with height / width; those of a
+//                     `part` are named together
+//   static facts      names of parts of the sentence that are no picture's
+//   compute(state)    what the state leads to; no drawing
+//   draw(result, state)   {name: (brush) => …}, what draws each picture that is in view
+//   say(result, state)    one sentence, for everyone
+//   rows(result, state)   [[heading, …], [cell, …], …], the numbers
+//
+// The attribute show="scale map dead" names what is shown of the controls, of the pictures and of the
+// sentence; the other controls and pictures are folded. Where it names none of a kind, all are shown.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const Base = globalThis.HTMLElement ?? class {};
@@ -16,7 +33,12 @@
     return node;
   }
 
-  // A native input with its label and its value in words.
+  // A native input with its label and its value in words. `spec`:
+  //   {name, label, type: "range" | "number", min, max, step, value, words(value, state, lab)}
+  //   {name, label, type: "select", options: [[value, words], …], value}
+  //   {name, label, type: "checkbox", value: true | false}
+  // A range's state is position(value) of its slider where that is given, with `at` as the inverse.
+  // With idle(state) a control is off where it has no effect.
   function control(spec, id) {
     const { label, type, options, value } = spec;
     if (type === "select") {
@@ -63,6 +85,7 @@
       this.settle();
     }
 
+    // Controls' values, each from the element's attribute of that name where there is one.
     defaults() {
       const state = {};
       for (const spec of specs(this)) {
@@ -142,6 +165,7 @@
       this.append(this.desk);
     }
 
+    // What is shown of a kind, and the rest in a box that opens.
     folded(kind, all, names) {
       const [open, rest] = [true, false].map((yes) =>
         all.filter((_, i) => this.shows(kind, names[i]) === yes));
@@ -172,6 +196,7 @@
       this.settling = setTimeout(() => this.settle(true), SETTLED);
     }
 
+    // Take over `state`, or the part of it that is given, as from the address.
     set(state) {
       this.state = { ...this.state, ...state };
       this.changed();
@@ -186,6 +211,7 @@
       });
     }
 
+    // Everything that follows from the state, at once.
     update() {
       const { state } = this;
       for (const { spec, input, words } of Object.values(this.inputs)) {
@@ -208,6 +234,7 @@
       this.tabulate();
     }
 
+    // Once nothing changes any more: say it, and let the address lead here.
     settle(toAddress = false) {
       this.live.textContent = this.say(this.compute(this.state), this.state);
       if (toAddress) history.replaceState(null, "", this.address());

@@ -15,6 +15,7 @@
     return size >= 1e-3 && size < 1e4 ? String(Number(x.toPrecision(3))) : x.toExponential(2);
   }
 
+  // 1, 2 or 5 times a power of ten, at least x.
   function nice(x) {
     const power = 10 ** Math.floor(Math.log10(x));
     return [1, 2, 5, 10].map((m) => m * power).find((one) => one >= x * 0.999999);
@@ -129,6 +130,7 @@
     legend(brush, lines, left);
   }
 
+  // flat: rows · width, row by row. A cell is a pixel of a small picture, which is then drawn large.
   function map(brush, flat, width) {
     const { context, width: w, height: h, color } = brush;
     small ??= document.createElement("canvas");

@@ -1,11 +1,15 @@
-// C = A·B: WebAssembly with two float64 a vector where there is that, else plain, in the same order of
-// sums. B is packed into panels of four columns (eight in float32), so that memory is read in a row;
-// four rows of one panel are summed in registers.
+// C = A·B for the network: WebAssembly with two float64 a vector where there is that, else plain.
+//
+// Rows of A and C are `stride` apart; B is packed (`pack`) into panels of four columns, each k × 4
+// numbers side by side, so that both multiply down contiguous memory. A tile of C, four rows of one
+// panel, is summed up in registers: that is what makes it fast. Both take the sums in one order, so
+// that their results are equal to the last bit. In float32, which trains, a panel has eight columns.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const TILE = 4;
   const SINGLE = 8; // columns of a panel in float32
 
+  // A number of columns or rows, rounded up to whole tiles.
   const padded = (n, tile = TILE) => Math.ceil(n / tile) * tile;
 
   // Fill `out`, padded(columns) × rows numbers, with the panels of a matrix given by entry(i, j).
@@ -18,6 +22,7 @@
     }
   }
 
+  // The same in float32: sums are taken in float64 and rounded once.
   function plainSingle(memory) {
     const x = new Float32Array(memory.buffer);
     const sums = new Float64Array(SINGLE);
@@ -91,6 +96,7 @@
   const load = (address, offset) => [...get(address), 0xfd, 0x00, 3, ...number(offset)];
   const store = (address, offset, value) => [...get(address), ...value, 0xfd, 0x0b, 3, offset];
   const zero = [0xfd, 0x0c, ...Array(16).fill(0)];
+  // Do the body, and again while x < y.
   const loop = (body, x, y) => [
     0x03, 0x40, ...body.flat(), ...get(x), ...get(y), ...op.less, 0x0d, 0, ...op.end,
   ];
@@ -164,6 +170,7 @@
     return new WebAssembly.Instance(module, { js: { memory } }).exports.matmul;
   }
 
+  // Memory of at least that many bytes, as WebAssembly has it or an ordinary buffer.
   function memoryOf(bytes, memory) {
     if (memory?.buffer.byteLength >= bytes) return memory;
     const pages = (size) => Math.ceil(size / 0x10000);

@@ -1,5 +1,7 @@
 // The network of the book in JavaScript: what mlpinit.init, mlp and normalize do, for one batch.
-// In float64, except what is counted as flat: that is what float32 has, where a slope can be exactly 0.
+//
+// Everything is float64, beside which torch's own float32 answers are wrong in the seventh digit.
+// Only what is counted as flat is what float32 has, where a slope can be exactly 0.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const { fround, exp, abs, sqrt } = Math;
@@ -185,6 +187,7 @@
       return { layers, loss };
     }
 
+    // visit(place, unit) for every entry of a layer.
     entries(visit) {
       const { width } = this.form;
       const stride = lab.padded(width);
@@ -193,6 +196,7 @@
       }
     }
 
+    // s·z + t·n, and h.
     activate(l, { f }, s, t) {
       const { width } = this.form;
       const [z, h, n] = [this.z[l], this.h[l], this.b[l]];
@@ -204,6 +208,7 @@
       }
     }
 
+    // z becomes (s·z − mean) / √(variance + ε), each unit over the batch.
     standardise(l, s) {
       const { width } = this.form;
       const [z, std] = [this.z[l], this.inverseStd[l].fill(0)];
@@ -214,6 +219,7 @@
       this.entries((at, j) => (z[at] = (s * z[at] - mean[j]) * std[j]));
     }
 
+    // The gradient before the normalisation, from that after it.
     throughNorm(l) {
       const { width } = this.form;
       const [z, dz, dx, std] = [this.z[l], this.dz[l], this.dx, this.inverseStd[l]];

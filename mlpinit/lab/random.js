@@ -1,5 +1,9 @@
-// The random numbers of torch, in the order in which torch draws them on a CPU: MT19937 (Matsumoto and
-// Nishimura 1998, initialisation of 2002) and normals by Box and Muller (1958), sixteen at a time.
+// The random numbers of torch, in the order in which torch draws them on a CPU.
+//
+// MT19937 as published: M. Matsumoto and T. Nishimura, "Mersenne Twister: A 623-Dimensionally
+// Equidistributed Uniform Pseudo-Random Number Generator", ACM TOMACS 8(1), 1998, with the
+// initialisation of 2002. Normals by G. E. P. Box and M. E. Muller, Annals of Mathematical
+// Statistics 29(2), 1958, on sixteen uniforms at a time, as torch.randn takes them.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const { fround } = Math;
@@ -32,6 +36,7 @@
       return twister;
     }
 
+    // A whole number below n, as Python's random draws it.
     below(n) {
       const unused = Math.clz32(n);
       let drawn;
@@ -39,6 +44,7 @@
       return drawn;
     }
 
+    // The next 32 random bits.
     bits() {
       if (this.next === SIZE) this.twist();
       let y = this.state[this.next++];

@@ -1,6 +1,8 @@
 // Training in the page: what mlpinit.train.sgd does, by the hand-derived gradients, in float32.
-// The draws and the batches are those of the package: the same seed and settings give the same losses.
-// Nothing here touches the page, so that it runs in a worker.
+//
+// A Trainer is one network on the embedded corpus. The draws and the batches are those of the
+// package: the same seed and settings give the same losses. Nothing here draws or touches the page,
+// so that it runs in a worker.
 (() => {
   const lab = (globalThis.mlpinitLab ??= {});
   const { fround, abs, sqrt, exp, log } = Math;
@@ -53,6 +55,7 @@
     return q;
   }
 
+  // A matrix of the network: rows × columns float32, rows of a whole number of vectors.
   class Matrix {
     constructor(take, rows, columns) {
       Object.assign(this, { rows, columns, stride: wide(columns) });
@@ -299,6 +302,7 @@
     }
   }
 
+  // Mean and variance of each column over the first n rows.
   function moments({ x, stride, columns }, n) {
     const [mean, variance] = [new Float64Array(columns), new Float64Array(columns)];
     for (let i = 0; i < n; i++) {
@@ -564,6 +568,7 @@
       return [...layers[l].state.keys()].filter((j) => layers[l].state[j] >= least);
     }
 
+    // Hidden weights ×factor, biases ×factor.
     shrink(factor) {
       this.net.W.slice(0, -1).forEach((W, l) => {
         W.x.forEach((w, i) => (W.x[i] = w * factor));
@@ -636,7 +641,8 @@
       if (on) this.net.b.slice(0, -1).forEach((b) => b.x.fill(0));
     }
 
-    // What the last batch shows; `overExamples`: the std of z over them, its root mean square over units.
+    // What the last batch shows: the map of its rows, histograms of z and h, |update| over |data|,
+    // and `overExamples`, the std of z over them, as its root mean square over units.
     look() {
       const { net } = this;
       const row = (i) => this.rows[i];
@@ -663,6 +669,7 @@
     }
   }
 
+  // The standard deviation of a matrix's entries.
   function spread({ x, rows, columns, stride }) {
     let [sum, squares] = [0, 0];
     for (let i = 0; i < rows; i++) {

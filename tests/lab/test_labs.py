@@ -156,6 +156,15 @@ def test_all_labs_together_are_light():
     assert 10_000 < len(gzip.compress(both, 6)) <= 30_000
 
 
+def test_a_page_loads_the_scripts_without_their_comment_lines():
+    path = resources.files(lab).joinpath("core.js")
+    kept = lab.source("core.js").splitlines()
+    own = path.read_text(encoding="utf-8").splitlines()
+    assert next(line for line in own if line not in kept).startswith("//")
+    assert not [line for line in kept if line.strip().startswith("//")]
+    assert [line for line in own if not line.strip().startswith("//")] == kept
+
+
 def test_figures_by_torch_are_those_of_the_package():
     figures = by_torch.at(depth=3, width=50, kind="gain", scale=1.5, bias=0.1)
     assert figures.params.arch.hidden == (50, 50, 50)
