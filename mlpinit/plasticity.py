@@ -24,7 +24,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from mlpinit import __version__, corpus, redraw
-from mlpinit.records import FULL, SEEDS, RecordError, write_whole
+from mlpinit._files import write_whole
+from mlpinit.records import FULL, SEEDS, RecordError
 from mlpinit.saturation import dormancy
 
 __all__ = [

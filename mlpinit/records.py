@@ -29,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mlpinit import __version__, corpus, init, redraw, train
+from mlpinit._files import write_whole
 from mlpinit.corpus import Splits
 from mlpinit.init import Scheme
 from mlpinit.normalize import Statistics
@@ -57,7 +58,6 @@ __all__ = [
     "replayed_steps",
     "run",
     "save",
-    "write_whole",
 ]
 
 FOLDER = Path(__file__).parent / "data" / "ladder"
@@ -309,16 +309,6 @@ def save(entry: Record, folder: str | os.PathLike[str]) -> Path:
     )
     write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
     return path
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whatever interrupts it."""
-    draft = path.with_suffix(".part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load(folder: str | os.PathLike[str] = FOLDER) -> list[Record]:

@@ -19,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from mlpinit import records, redraw, train
+from mlpinit._files import write_whole
 from mlpinit.corpus import Contexts
 from mlpinit.params import Params
 from mlpinit.records import RecordError
@@ -131,7 +132,7 @@ def ended(
         kept = _Record(settings, means, measured)
     if wanted == WRITE:
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_whole(path, json.dumps(asdict(kept)) + "\n")
+        write_whole(path, json.dumps(asdict(kept)) + "\n")
     _compare(path.name, kept, means, tolerance)
     if measured is not None:
         _compare_ends(path.name, kept.measured, measured, tolerance, apart or {})
@@ -201,7 +202,7 @@ def kept(
     if then is None:
         then = {"settings": settings} | now
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_whole(path, json.dumps(then) + "\n")
+        write_whole(path, json.dumps(then) + "\n")
     for kind, found in now.items():
         _compare_ends(path.name, then[kind], found, tolerance, apart or {})
     return {n: _tensor(values) for n, values in then["measured"].items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from mlpinit import corpus, records, train
+from mlpinit._files import write_whole
 from mlpinit.lab.recording import Recording, frame_steps, observe
 
 __all__ = ["FOLDER", "SEED", "difference", "load", "main", "seen", "snapshots"]
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     entries = [e for e in records.load() if (e.corpus, e.seed) == (CORPUS, SEED) and e.rung in keys]
     runs = records.replay(entries, steps=records.STEPS, snapshots=snapshots())
     for entry, run in zip(entries, runs, strict=True):
-        records.write_whole(_path(entry.rung), seen(run, entry.rung).json() + "\n")
+        write_whole(_path(entry.rung), seen(run, entry.rung).json() + "\n")
         print(f"{records.RUNGS[entry.rung].name}: recorded", file=sys.stderr)
     return 0
 

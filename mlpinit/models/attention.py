@@ -11,11 +11,15 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from mlpinit.models.rolling import Rolling
+from mlpinit.models.statistics import listed
 
 __all__ = ["SATURATED", "Attention", "AttentionReport", "Call", "called", "figures", "together"]
 
@@ -52,10 +56,8 @@ class AttentionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain lists and numbers."""
-        plain = {name: getattr(self, name).tolist() for name in (*MEANS, "largest_logit")}
-        plain["largest_logit"] = [v if math.isfinite(v) else None for v in plain["largest_logit"]]
-        counted = {"heads": self.heads, "rows": self.rows, "steps": list(self.steps)}
-        return {**counted, **plain, "notes": list(self.notes)}
+        names = ("heads", "rows", "steps", *MEANS, "largest_logit", "notes")
+        return {name: listed(getattr(self, name)) for name in names}
 
 
 MEANS = ("entropy", "relative_entropy", "largest", "saturated")
@@ -202,40 +204,33 @@ class Attention:
 
     def __init__(self, name: str, window: int) -> None:
         """Of the site `name`; it holds a few numbers a head."""
-        self.name, self.window = name, window
-        self.now: dict[str, Tensor] = {}
-        self.before: dict[str, Tensor] = {}
-        self.examples, self.first, self.steps = 0, (0, 0), (0, 0)
+        self.name = name
+        self.rolling: Rolling[dict[str, Tensor]] = Rolling(window, _added)
         self.skipped = 0
 
     def look(self, call: Call, step: int) -> None:
         """Count one call."""
-        if self.examples >= self.window:
-            self.before, self.first = self.now, self.steps
-            self.now, self.examples = {}, 0
-        sums: dict[str, Tensor] = {}
-        for piece in call.pieces():
-            sums = _added(sums, figures(*piece))
-        sums = {name: value.cpu() for name, value in sums.items()}
-        known = self.now or self.before
-        if not sums or (known and known["rows"].shape != sums["rows"].shape):
-            self.skipped += bool(sums)
+        if not call.q.size(0) or not call.q.size(2):
             return
-        self.steps = (self.steps[0] if self.now else step, step)
-        self.now = _added(self.now, sums)
-        self.examples += call.q.size(0)
+        sums = reduce(_added, (figures(*piece) for piece in call.pieces()))
+        known = self.rolling.sums
+        if known is not None and known["rows"].shape != sums["rows"].shape:
+            self.skipped += 1
+            return
+        on_cpu = {name: value.cpu() for name, value in sums.items()}
+        self.rolling.add(on_cpu, examples=call.q.size(0), step=step)
 
     def report(self) -> AttentionReport | None:
         """What is known of it; None where there was no row with two keys."""
-        sums = _added(self.before, self.now)
-        if not sums or not sums["rows"].max():
+        sums = self.rolling.sums
+        if sums is None or not sums["rows"].max():
             return None
         rows = sums["rows"].clamp_min(1)
         return AttentionReport(
             name=self.name,
             heads=len(rows),
             rows=int(rows[0]),
-            steps=(self.first[0] if self.before else self.steps[0], self.steps[1]),
+            steps=self.rolling.steps,
             largest_logit=sums["largest_logit"],
             notes=(f"{self.skipped:,} calls had another number of heads",) if self.skipped else (),
             **{name: sums[name] / rows for name in MEANS},
@@ -243,8 +238,6 @@ class Attention:
 
 
 def _added(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tensor]:
-    if not a or not b:
-        return a or b
     return {
         name: torch.maximum(a[name], b[name]) if name == "largest_logit" else a[name] + b[name]
         for name in a

@@ -26,7 +26,7 @@ from mlpinit.models.batches import moved
 from mlpinit.models.chance import Chance, chance
 from mlpinit.models.findings import Finding, Inputs, Measurements, findings, remarks
 from mlpinit.models.first_pass import Layer, first_pass
-from mlpinit.models.report import listed
+from mlpinit.models.statistics import listed
 from mlpinit.models.untouched import random_numbers, untouched
 from mlpinit.progress import printable
 from mlpinit.watch import Report, watch

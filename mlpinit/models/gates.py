@@ -7,12 +7,16 @@ saturated where its slope is under 2% of the largest: a sigmoid under 0.005 (shu
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mlpinit.models.rolling import Rolling
+from mlpinit.models.statistics import listed
 
 __all__ = ["GateReport", "Gates", "of_call", "together"]
 
@@ -49,9 +53,8 @@ class GateReport:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in plain lists and numbers."""
-        names = ("gate", "function", "units", "entries")
-        shares = {name: getattr(self, name).tolist() for name in ("mean", "low", "high")}
-        return {**{n: getattr(self, n) for n in names}, "steps": list(self.steps), **shares}
+        names = ("gate", "function", "units", "entries", "steps", "mean", "low", "high")
+        return {name: listed(getattr(self, name)) for name in names}
 
 
 def of_call(
@@ -119,11 +122,10 @@ def _gates(
     for gate, a, b in zip(NAMES[name], from_x, from_h, strict=True):
         if gate == "new":  # of a GRU: the reset gate is inside
             yield gate, "tanh", (a + reset * b).tanh()
+        elif gate in TANH:
+            yield gate, "tanh", (a + b).tanh()
         else:
-            yield (
-                gate,
-                *(("tanh", (a + b).tanh()) if gate in TANH else ("sigmoid", (a + b).sigmoid())),
-            )
+            yield gate, "sigmoid", (a + b).sigmoid()
 
 
 class Gates:
@@ -131,40 +133,33 @@ class Gates:
 
     def __init__(self, name: str, gate: str, function: str, window: int) -> None:
         """Of the gate of site `name`; it holds a few numbers a unit."""
-        self.name, self.gate, self.function, self.window = name, gate, function, window
-        self.now: Tensor | None = None  # (4, units): entries, sum, low, high
-        self.before: Tensor | None = None
-        self.examples, self.first, self.steps = 0, (0, 0), (0, 0)
+        self.name, self.gate, self.function = name, gate, function
+        self.rolling: Rolling[Tensor] = Rolling(window, operator.add)
 
     def look(self, values: Tensor, step: int) -> None:
         """Count the values (..., units) of one call."""
-        known = self.before if self.now is None else self.now
+        known = self.rolling.sums  # (4, units): entries, sum, low, high
         if not values.numel() or (known is not None and known.size(1) != values.size(-1)):
             return
-        if self.examples >= self.window:
-            self.before, self.first = self.now, self.steps
-            self.now, self.examples = None, 0
         low, high = EDGES[self.function]
         flat = values.reshape(-1, values.size(-1))
         ones = torch.full((flat.size(1),), len(flat), dtype=torch.float64, device=flat.device)
         sums = [flat.double().sum(0), (flat < low).sum(0), (flat > high).sum(0)]
         sums = torch.stack([ones, *(s.double() for s in sums)]).cpu()
-        self.steps = (step if self.now is None else self.steps[0], step)
-        self.now = sums if self.now is None else self.now + sums
-        self.examples += values.shape[-2] if values.ndim > 1 else 1
+        self.rolling.add(sums, examples=values.shape[-2] if values.ndim > 1 else 1, step=step)
 
     def report(self) -> GateReport | None:
         """What is known of it."""
-        if self.now is None:
+        sums = self.rolling.sums
+        if sums is None:
             return None
-        sums = self.now if self.before is None else self.before + self.now
         return GateReport(
             self.name,
             self.gate,
             self.function,
             units=sums.size(1),
             entries=int(sums[0, 0]),
-            steps=(self.steps[0] if self.before is None else self.first[0], self.steps[1]),
+            steps=self.rolling.steps,
             mean=sums[1] / sums[0],
             low=sums[2] / sums[0],
             high=sums[3] / sums[0],

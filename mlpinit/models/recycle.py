@@ -8,7 +8,7 @@ layer is in that layer's bias. What the model computes stays the same; what it c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -385,27 +385,41 @@ def _optimizer_entries(plan: _Plan, optimizer: Optimizer | None) -> list[_Entry]
     """Everything kept for the written entries."""
     if optimizer is None:
         return []
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     parameters = dict(plan.model.named_parameters())
     touched = {name: parameters[name] for name in plan.fresh if name in parameters}
-    if touched and not any(id(p) in groups for p in touched.values()):
+    if touched and not any(id(p) in trained for p in touched.values()):
         raise ValueError(
             f"the optimiser does not train {', '.join(touched)}: is it another model's?"
         )
-    entries = []
-    for name, parameter in touched.items():
-        for kept, state in optimizer.state.get(parameter, {}).items():
-            if kept == "step" or state is None or _is_number(state):
-                continue
-            if kept not in OPTIMIZER_STATE or state.shape != parameter.shape:
-                raise ValueError(
-                    f"{type(optimizer).__name__} keeps {kept!r} for {name}, which cannot be reset "
-                    f"for a unit alone; known are {', '.join(sorted(OPTIMIZER_STATE))}"
-                )
-            group = groups[id(parameter)]
-            start = group.get("initial_accumulator_value", 0.0) if kept == "sum" else 0.0
-            entries.append((name, kept, state, plan.fresh[name], start))
-    return entries
+    return [
+        (name, kept, state, plan.fresh[name], start)
+        for name, parameter in touched.items()
+        for kept, state, start in state_of(optimizer, parameter, f"{name}, a unit of which")
+    ]
+
+
+def state_of(
+    optimizer: Optimizer, parameter: Tensor, whose: str
+) -> Iterator[tuple[str, Tensor, float]]:
+    """(kind, state, start value) of what an optimiser keeps for each entry of a parameter.
+
+    Raises `ValueError`, which names `whose` it is, for a kind that is none of `OPTIMIZER_STATE`.
+    """
+    for kept, state in optimizer.state.get(parameter, {}).items():
+        if kept == "step" or state is None or _is_number(state):
+            continue
+        if kept not in OPTIMIZER_STATE or state.shape != parameter.shape:
+            raise ValueError(
+                f"{type(optimizer).__name__} keeps {kept!r} for {whose} cannot be reset alone; "
+                f"known are {', '.join(sorted(OPTIMIZER_STATE))}"
+            )
+        start = 0.0
+        if kept == "sum":
+            groups = optimizer.param_groups
+            (group,) = [g for g in groups if any(p is parameter for p in g["params"])]
+            start = group.get("initial_accumulator_value", 0.0)
+        yield kept, state, start
 
 
 def _is_number(state: object) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,7 +11,7 @@ from torch import Tensor
 from mlpinit.models import rendering
 from mlpinit.models.attention import AttentionReport
 from mlpinit.models.gates import GateReport
-from mlpinit.models.statistics import Figures
+from mlpinit.models.statistics import Figures, listed
 from mlpinit.models.verdicts import DEAD, VERDICTS, evidence
 from mlpinit.progress import printable
 
@@ -197,17 +195,6 @@ def _tag(name: str) -> str:
 
 def _is_finite(values: Tensor | None) -> bool:
     return values is not None and bool(values.isfinite().all())
-
-
-def listed(value: Any) -> Any:
-    """Lists for tensors and tuples, and None for infinities and NaN, which JSON does not have."""
-    if isinstance(value, Tensor):
-        return listed(value.tolist())
-    if isinstance(value, Mapping):
-        return {key: listed(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [listed(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

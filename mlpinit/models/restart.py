@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 from mlpinit.models.firing import Census
-from mlpinit.models.recycle import OPTIMIZER_STATE
+from mlpinit.models.recycle import state_of
 
 __all__ = ["recycle_codes", "recycle_latents"]
 
@@ -31,7 +31,9 @@ def recycle_latents(
 
     Input i is drawn with a probability in proportion to errors[i]². The latent's decoder vector
     becomes that input at length 1, its encoder vector the same direction at `scale` times the mean
-    length of the live encoder vectors, its bias 0; what `optimizer` keeps for them becomes 0.
+    length of the live encoder vectors, its bias 0; what `optimizer` keeps for them becomes 0. The
+    source's scale of 0.2 is for latents that fire each by itself: where only the largest k are
+    heard (TopK), one that starts softly is not chosen, and 1 is right.
 
     - `encoder`: d → latents, `decoder`: latents → d
     - `dead`: (latents,) bool, as `firing.Census.dead` has it
@@ -162,18 +164,7 @@ def _state(
     """(state, axis, start value) of all that an optimiser keeps for a parameter's entries."""
     if optimizer is None:
         return []
-    groups = [g for g in optimizer.param_groups if any(p is parameter for p in g["params"])]
-    if not groups:
+    if not any(p is parameter for group in optimizer.param_groups for p in group["params"]):
         raise ValueError("the optimiser does not train this parameter: is it another model's?")
-    found = []
-    for kept, state in optimizer.state.get(parameter, {}).items():
-        if kept == "step" or not isinstance(state, Tensor) or state.dim() == 0:
-            continue
-        if kept not in OPTIMIZER_STATE or state.shape != parameter.shape:
-            raise ValueError(
-                f"{type(optimizer).__name__} keeps {kept!r}, which cannot be reset for a member "
-                f"alone; known are {', '.join(sorted(OPTIMIZER_STATE))}"
-            )
-        start = groups[0].get("initial_accumulator_value", 0.0) if kept == "sum" else 0.0
-        found.append((state, axis, start))
-    return found
+    kept = state_of(optimizer, parameter, "a parameter, a member of which")
+    return [(state, axis, start) for _, state, start in kept]

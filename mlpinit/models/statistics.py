@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Figures", "Sums", "merge", "together"]
+__all__ = ["Figures", "Sums", "listed", "merge", "together"]
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,14 @@ def together(parts: Sequence[Figures]) -> Figures:
 
 def _rows(rows: list[Tensor], like: Tensor) -> Tensor:
     return torch.stack(rows) if rows else like.new_zeros(0, len(like))
+
+
+def listed(value: Any) -> Any:
+    """Lists for tensors and tuples, and None for infinities and NaN, which JSON does not have."""
+    if isinstance(value, Tensor):
+        return listed(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: listed(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [listed(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
