@@ -104,29 +104,30 @@ def attacut(args: argparse.Namespace) -> list[dict[str, Any]]:
     from attacut.tokenizer import Tokenizer  # noqa: PLC0415
 
     tokenizer = Tokenizer("attacut-c")
-    model = tokenizer.model.eval()
+    model = OfTwo(tokenizer.model.eval())
     n, length = 2400, 32
     text = torch.cat([tokenizer.dataset.make_feature(t)[1][0] for t in thai_texts(n, length)])
-    letters = torch.randint(
-        3, len(tokenizer.dataset.dict), (n, length), generator=torch.Generator().manual_seed(SEED)
-    )
-    lengths = torch.full((n,), length)
+    g = torch.Generator().manual_seed(SEED)
+    letters = torch.randint(3, len(tokenizer.dataset.dict), (n, length), generator=g)
+    lengths = torch.full((240,), length)
 
-    def loader(x: Tensor) -> list[tuple[tuple[Tensor, Tensor]]]:
-        return [((x[i : i + 240], lengths[:240]),) for i in range(0, n, 240)]
+    def pairs(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        return [(part, lengths) for part in x.split(240)]
 
-    found = []
-    for fed, x in (("Thai words", text), ("random characters", letters)):
-        report = audit(model, loader(x), progress=False)
-        found.append(_found("attacut", "tokeniser of Thai", "MIT", model, fed, report))
-    (census,) = audit(model, loader(text), progress=False).sites.values()
+    fed = {"Thai words": text, "random characters": letters}
+    reports = {
+        name: audit(model, pairs(x), call=lambda model, pair: model(*pair), progress=False)
+        for name, x in fed.items()
+    }
+    what = ("attacut", "tokeniser of Thai", "MIT")
+    found = [_found(*what, model, name, report) for name, report in reports.items()]
+    ((name, census),) = reports["Thai words"].sites.items()
     dead = census.which("hard-dead")
-    highest, texts, bound = woken_by_letters(model, text, dead)
+    highest, texts, bound = woken_by_letters(model.model, text, dead)
     letter = {number: text for text, number in tokenizer.dataset.dict.items()}
-    whole, pairs = OfTwo(model), [pair for (pair,) in loader(text)]
-    cut = surgery.remove(whole, audit(whole, pairs, call=_both, progress=False).dead(), pairs[:2])
+    cut = surgery.remove(model, {name: dead}, pairs(text)[:2])
     with torch.no_grad():
-        moved = max(float((cut.model(*pair) - whole(*pair)).abs().max()) for pair in pairs)
+        moved = max(float((cut.model(*pair) - model(*pair)).abs().max()) for pair in pairs(text))
     found[0] |= {
         "woken": [u for u, z in zip(dead, highest, strict=True) if z > 0],
         "by": ["".join(letter[i] for i in woken) for woken in texts],
@@ -137,10 +138,6 @@ def attacut(args: argparse.Namespace) -> list[dict[str, Any]]:
         "moved": moved,
     }
     return found
-
-
-def _both(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return model(*batch)
 
 
 @torch.no_grad()
