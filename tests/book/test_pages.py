@@ -22,6 +22,7 @@ UNRENDERED = (
     "{numref}",
     "{cite",
     "To be written.",
+    "<p>| ",  # a table in Markdown that a cell returns without mystnb's markdown_format
 )
 
 
