@@ -741,7 +741,7 @@
 
     rows(run) {
       const { last, look } = run;
-      return [
+      const columns = [
         ["layer", "units", ...WORDS, "std of z over examples", "update / data"],
         ...(last?.states ?? []).map((layer, l) => {
           const states = [...layer.values()];
@@ -750,6 +750,7 @@
             look?.[l] && Number.isFinite(look[l].ratio) ? three(look[l].ratio) : "–"];
         }),
       ];
+      return columns[0].map((_, row) => columns.map((column) => column[row])); // six layers fit a phone
     }
 
     python() {

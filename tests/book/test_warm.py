@@ -109,6 +109,27 @@ def test_a_kernel_that_dies_is_noticed(way: str, tmp_path: Path) -> None:
         run(tmp_path, "import os; os._exit(3)")
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_kernel_that_does_not_start_gets_one_more_chance(
+    failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another process has taken its port since it was chosen."""
+    forked, started = warm.Forked, []
+
+    def taken(arguments: list[str], env: dict[str, str], cwd: str) -> warm.Forked:
+        started.append(arguments)
+        fails = ["--no-such-option=1", "--help"] if len(started) <= failures else arguments
+        return forked(fails, env, cwd)
+
+    monkeypatch.setattr(warm, "Forked", taken)
+    if failures == 1:
+        assert run(tmp_path, "print(6 * 7)") == ["42\n"]
+    else:
+        with pytest.raises(RuntimeError, match="Kernel died"):
+            run(tmp_path, "print(6 * 7)")
+    assert len(started) == 2
+
+
 def test_no_kernel_is_left_behind(tmp_path: Path) -> None:
     (printed,) = run(tmp_path, "import os; print(os.getpid())")
     deadline = time.monotonic() + LATEST

@@ -7,6 +7,7 @@ Running the pages beforehand also keeps all cores busy to the end.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.metadata
 import os
@@ -77,6 +78,7 @@ class Page:
     """A page with cells that are not in the cache yet.
 
     - `seconds`, `memory`: what its run took; of memory the kernel's peak after any cell, in bytes
+    - `again`: whether a kernel that does not start gets a second chance
     """
 
     docname: str
@@ -85,29 +87,49 @@ class Page:
     read_fmt: dict[str, Any] | None
     seconds: float = 0.0
     memory: int = 0
+    again: bool = field(default=True, repr=False)
     client: Any = field(default=None, repr=False)
 
     def run(self, timeout: int) -> Page:
-        """Execute the cells in a kernel of their own, in the page's folder."""
+        """Execute the cells in a kernel of their own, in the page's folder.
+
+        One that does not start gets a second chance: another process may have taken its port.
+        """
+        start = time.perf_counter()
+        try:
+            self.execute(timeout)
+        except Exception:
+            if not self.again:
+                raise
+            self.execute(timeout)
+        self.seconds = time.perf_counter() - start
+        return self
+
+    def execute(self, timeout: int) -> None:
+        """Start a kernel, and execute the cells."""
         # Half a second, seldom needed.
         from nbclient import NotebookClient  # noqa: PLC0415
 
         from book_build.warm import use_warm_kernel  # noqa: PLC0415
 
-        resources = {"metadata": {"path": str(self.path.parent)}}
-        start = time.perf_counter()
         self.client = NotebookClient(
             self.notebook,
             timeout=timeout,
-            resources=resources,
+            resources={"metadata": {"path": str(self.path.parent)}},
             record_timing=False,
             extra_arguments=["--log-level=40"],  # a kernel's notes to itself stay off the terminal
+            on_notebook_start=self.note_start,
             on_cell_executed=self.note_memory,
         )
         use_warm_kernel(self.client)
-        self.client.execute()
-        self.seconds = time.perf_counter() - start
-        return self
+        try:
+            self.client.execute()
+        finally:  # or it cleans up once more when the build ends, and finds nothing
+            atexit.unregister(self.client._cleanup_kernel)
+
+    def note_start(self, **_notebook: Any) -> None:
+        """Note that the kernel answers: what it ends with from now on is the page's own."""
+        self.again = False
 
     def note_memory(self, **_cell: Any) -> None:
         """Look how much the kernel has had at most."""
@@ -115,6 +137,7 @@ class Page:
 
     def stop(self) -> None:
         """Kill the kernel, which ends `run` in its thread."""
+        self.again = False
         with suppress(Exception):
             os.kill(self.client.km.provisioner.pid, 9)
 
