@@ -47,7 +47,7 @@ FOLDER = Path(__file__).parent / "data" / "plasticity"
 CONTEXTS, WIDTH, LABELS = 512, 64, 27
 TASKS, STEPS, BATCH = 30, 150, 128
 REPLAYED_TASKS, REPLAYED_SEEDS = 2, 3
-TUNING_SEEDS, TUNING_TASKS = (101,), 20
+TUNING_SEEDS, TUNING_TASKS = (101, 102, 103), 20
 USAGE_KEPT, RIPE = 0.99, 100  # continual backprop: what its averages keep, and the age that counts
 
 # How far rounding, which differs between processors, may move the accuracy of a seed's first two
