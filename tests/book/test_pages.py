@@ -85,6 +85,13 @@ def test_glued_values_are_values(html: Path, document: str) -> None:
 
 
 @pytest.mark.parametrize("document", CHAPTERS)
+def test_a_mark_stands_in_the_line_of_its_sentence(html: Path, document: str) -> None:
+    for mark in article(html, document).select(".claim"):
+        assert "marked" in mark.parent["class"], mark.parent
+        assert not str(mark.previous_sibling or "").endswith((" ", "\n")), mark.parent
+
+
+@pytest.mark.parametrize("document", CHAPTERS)
 def test_chapter_has_captioned_figures_and_glued_values(html: Path, document: str) -> None:
     figures = article(html, document).select("figure")
     assert figures

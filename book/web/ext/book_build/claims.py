@@ -7,6 +7,7 @@ the mark says, on hover, focus and tap, comes from the record of the claim on te
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -203,11 +204,20 @@ def visit(translator: HTML5Translator, node: Mark) -> None:
     number = translator.claims = getattr(translator, "claims", 0) + 1
     said = f"how-known-{number}"
     attributes: dict[str, Any] = {"type": "button", "aria-label": LABEL, "aria-describedby": said}
+    keep_with_its_word(translator.body)
     translator.body.append('<span class="claim">')
     translator.body.append(translator.starttag(node, "button", "", **attributes))
     translator.body.append(f'<span class="code">{node["code"]}</span></button>')
     text = translator.encode(node["says"])
-    translator.body.append(f'<span role="tooltip" id="{said}">{text}</span></span>')
+    translator.body.append(f'<span role="tooltip" id="{said}">{text}</span></span></span>')
+
+
+def keep_with_its_word(body: list[str]) -> None:
+    """Open a box that does not break, before the word that was written last."""
+    text, word = re.fullmatch(r"(.*\s|)(\S*)", body.pop(), re.DOTALL).groups()
+    if "<" in word or ">" in word:
+        text, word = text + word, ""
+    body += [text, f'<span class="marked">{word}']
 
 
 def depart(_translator: HTML5Translator, _node: Mark) -> None:
