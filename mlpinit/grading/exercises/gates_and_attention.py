@@ -153,24 +153,20 @@ def _gain_cases(g: Draw) -> list[Case]:
     ]
 
 
-_BENT: dict[str, Callable[[float], float]] = {
-    "sigmoid": lambda y: 1 / (1 + math.exp(-y)),
-    "relu": lambda y: max(y, 0.0),
-    "tanh": math.tanh,
-    "silu": lambda y: y / (1 + math.exp(-y)),
+_BENT: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "silu": torch.nn.functional.silu,
 }
 
 
-def _normal(f: Callable[[float, float], float], rho: float) -> float:
+def _normal(f: Callable[[Tensor, Tensor], Tensor], rho: float) -> float:
     """E f(y, z), by adding up both normals; z is split in what follows y and what does not."""
-    grid = [0.1 * k for k in range(-80, 81)]
-    weight = [0.1 * math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in grid]
-    rest = math.sqrt(1 - rho * rho)
-    return sum(
-        p * q * f(y, rho * y + rest * x)
-        for y, p in zip(grid, weight, strict=True)
-        for x, q in zip(grid, weight, strict=True)
-    )
+    x = 0.1 * torch.arange(-80, 81, dtype=torch.float64)
+    weight = 0.1 * (-x * x / 2).exp() / math.sqrt(2 * math.pi)
+    y, p = x[:, None], weight[:, None]
+    return float((p * weight * f(y, rho * y + math.sqrt(1 - rho * rho) * x)).sum())
 
 
 def _gain(activation: str, rho: float) -> float:
