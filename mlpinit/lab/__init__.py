@@ -42,15 +42,18 @@ __all__ = [
     "init",
     "microscope",
     "playground",
+    "router",
+    "rows",
     "script",
     "source",
+    "stream",
     "style",
 ]
 
 # In this order: each may use what stands before it.
 SCRIPTS = (
     *("core", "draw", "random", "matmul", "batch", "network"),
-    *("init", "microscope", "derivative", "graph"),
+    *("init", "microscope", "derivative", "graph", "stream", "rows", "router"),
 )
 # Where it is set, whoever shows the lab loads the script and the style sheet: the book's pages do.
 LOADED_ELSEWHERE = "MLPINIT_LABS_LOADED"
@@ -76,6 +79,9 @@ SETTINGS: Mapping[str, Mapping[str, Allowed]] = {
         "formula": {"tanh", "naive"},
     },
     "mlp-graph-lab": {"step": range(9), "x": (-3, 3), "w1": (-3, 3), "w2": (-3, 3)},
+    "mlp-stream-lab": {"depth": {"4", "16", "64"}, "scale": (0, 1)},
+    "mlp-rows-lab": {"sd": (0, 32), "keys": {"8", "64"}},
+    "mlp-router-lab": {"weight": (0, 1), "seed": range(1000)},
     "mlp-playground": {
         "scheme": {"scaled", "as_drawn", "quiet_output", "xavier", "kaiming", "orthogonal", "zero"},
         "scale": (0.001, 3),
@@ -97,6 +103,9 @@ PICTURES: Mapping[str, tuple[str, ...]] = {
     "mlp-init-lab": ("map", "z", "h", "std", "gradient"),
     "mlp-derivative-lab": ("curve", "slopes"),
     "mlp-graph-lab": ("graph",),
+    "mlp-stream-lab": ("stream",),
+    "mlp-rows-lab": ("row", "through"),
+    "mlp-router-lab": ("shares", "course"),
     "mlp-microscope": ("map", "h", "z", "loss", "gradient", "ratio"),
     "mlp-playground": ("loss", "lives", "map", "z", "h", "ratio"),
 }
@@ -195,6 +204,33 @@ def graph(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
     Settings: `x`, `w1`, `w2`, -3 to 3; the `step`, 0 to 8. `show`: any of these.
     """
     return _checked("mlp-graph-lab", "the scalar graph", settings, show)
+
+
+def stream(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
+    """The lab of residual branches: how large a stream is after each of them, beside the law.
+
+    Settings: `depth`, "4", "16" or "64" branches; the `scale` of each, 0 to 1. `show`: any of
+    these; the picture "stream".
+    """
+    return _checked("mlp-stream-lab", "the lab of residual branches", settings, show)
+
+
+def rows(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
+    """The lab of attention's rows: the scale of the logits, and what gets through their softmax.
+
+    Settings: `sd`, the standard deviation of the logits, 0 to 32; the number of `keys`, "8" or
+    "64". `show`: any of these; the pictures "row" and "through".
+    """
+    return _checked("mlp-rows-lab", "the lab of attention's rows", settings, show)
+
+
+def router(*, show: str | Iterable[str] | None = None, **settings: Any) -> Lab:
+    """The router's lab: sixteen experts, trained in the page for 300 steps of gradient descent.
+
+    Settings: the `weight` of the balance loss, 0 to 1; the `seed`, 0 to 999. `show`: any of these;
+    the pictures "shares" and "course".
+    """
+    return _checked("mlp-router-lab", "the router's lab", settings, show)
 
 
 def playground(*, show: str | Iterable[str] | None = None, **settings: Any) -> Playground:

@@ -25,6 +25,9 @@ LABS = {
     "book/part3/gain": ["mlp-init-lab"],
     "book/part3/batch-normalisation": ["mlp-init-lab"],
     "book/part3/ladder": ["mlp-microscope"],
+    "book/part5/growing": ["mlp-stream-lab"],
+    "book/part5/gates-and-attention": ["mlp-rows-lab"],
+    "book/part5/dead-features": ["mlp-router-lab"],
 }
 EACH = [
     pytest.param(page, k, id=f"{page}-{k}") for page, tags in LABS.items() for k in range(len(tags))

@@ -8,6 +8,7 @@ import io
 import json
 import re
 
+import modern_values
 import network_values
 import node_runner
 import pytest
@@ -31,6 +32,10 @@ def test_the_network_is_that_of_torch(values, script):
 @pytest.mark.parametrize("script", ["derivative.test.js", "graph.test.js"])
 def test_floats_and_gradients_are_those_of_torch(tmp_path, script):
     node_runner.check(script, LAB_VALUES=str(small_values.write(tmp_path)))
+
+
+def test_modern_networks_are_those_of_torch(tmp_path):
+    node_runner.check("modern.test.js", LAB_VALUES=str(modern_values.write(tmp_path)))
 
 
 def test_the_batch_is_that_of_the_chapters():

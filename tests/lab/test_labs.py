@@ -16,9 +16,11 @@ from mlpinit.lab import by_torch, recording, training
 
 CONTROLS = """
 for (const name of %s) require(`%s/${name}.js`);
-const { InitLab, DerivativeLab, GraphLab, Microscope, Playground } = globalThis.mlpinitLab;
+const { InitLab, DerivativeLab, GraphLab, StreamLab, RowsLab, RouterLab, Microscope, Playground } =
+  globalThis.mlpinitLab;
 const kinds = {
   "mlp-init-lab": InitLab, "mlp-derivative-lab": DerivativeLab, "mlp-graph-lab": GraphLab,
+  "mlp-stream-lab": StreamLab, "mlp-rows-lab": RowsLab, "mlp-router-lab": RouterLab,
   "mlp-playground": Playground,
 };
 const parts = ({ pictures, facts }) =>
