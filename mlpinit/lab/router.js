@@ -122,7 +122,10 @@
       { name: "seed", label: "seed", type: "number", value: 0, min: 0, max: 999, step: 1 },
     ];
     static pictures = [
-      { name: "shares", ratio: 0.5, label: "Share of the inputs that each expert gets, at the end; dashed, an equal share" },
+      {
+        name: "shares", ratio: 0.5,
+        label: "Share of the inputs that each expert gets, at the end (a ring: none); dashed, an equal share",
+      },
       { name: "course", ratio: 0.5, label: "Effective number of experts over the steps" },
     ];
 
@@ -153,7 +156,7 @@
       shares.forEach((share, e) => {
         context.fillStyle = brush.color("one");
         context.fillRect(left + room * (e + 0.15), y(share), room * 0.7, bottom - y(share));
-        if (!share) lab.text(brush, "dead", left + room * (e + 0.5), bottom - 8, "center", "two");
+        if (!share) lab.dot(brush, left + room * (e + 0.5), bottom - 6, "two", true);
         lab.text(brush, String(e + 1), left + room * (e + 0.5), height - 8, "center");
       });
       lab.line(brush, [[left, y(1 / EXPERTS)], [right, y(1 / EXPERTS)]], "ink", [4, 3]);

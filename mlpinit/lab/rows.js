@@ -89,7 +89,7 @@
 
     drawRow(brush, p) {
       const { context, width, height } = brush;
-      const [left, right, top, bottom] = [30, width - 8, 12, height - 12];
+      const [left, right, top, bottom] = [34, width - 8, 12, height - 12];
       for (const part of [0, 0.5, 1]) {
         const y = bottom - (bottom - top) * part;
         lab.line(brush, [[left, y], [right, y]], "line");
@@ -105,7 +105,7 @@
 
     drawThrough(brush, found, sd, all) {
       const { width, height } = brush;
-      const [left, right, top, bottom] = [30, width - 12, 24, height - 22];
+      const [left, right, top, bottom] = [38, width - 12, 24, height - 22];
       const x = (place) => left + ((right - left) * place) / LAST;
       const y = (value) => bottom - ((bottom - top) * value) / 0.5;
       for (const value of [0, 0.25, 0.5]) {

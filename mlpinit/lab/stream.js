@@ -46,11 +46,13 @@
   const law = (branches, scale) => (1 + scale ** 2) ** (branches / 2);
   const near = (a, b) => Math.abs(a / b - 1) < 1e-3;
 
+  const powerOfTen = (power) => `10${[...String(power)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
+
   // 2.5, and 3.1 × 10⁹.
   function large(x) {
     if (x < 1e4) return lab.three(x);
     const [digits, power] = x.toExponential(1).split("e+");
-    return `${digits} × 10${[...power].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
+    return `${digits} × ${powerOfTen(power)}`;
   }
 
   function called(scale, depth) {
@@ -91,12 +93,12 @@
     drawStream(brush, found, laws) {
       const { width, height, context } = brush;
       const top = max(1, Math.ceil(log10(max(...found, ...laws)) - 1e-9));
-      const [left, right, above, below] = [48, width - 12, 14, height - 34];
+      const [left, right, above, below] = [34, width - 12, 14, height - 34];
       const x = (branches) => left + ((right - left) * branches) / (found.length - 1);
       const y = (value) => below - ((below - above) * log10(value)) / top;
       for (let power = 0; power <= top; power += Math.ceil(top / 4)) {
         lab.line(brush, [[left, y(10 ** power)], [right, y(10 ** power)]], "line");
-        lab.text(brush, large(10 ** power), left - 6, y(10 ** power), "right");
+        lab.text(brush, power ? powerOfTen(power) : "1", left - 6, y(10 ** power), "right");
       }
       for (const part of [0, 0.25, 0.5, 0.75, 1]) {
         const branches = part * (found.length - 1);
