@@ -102,7 +102,8 @@ def kind(claim: evidence.Known) -> str:
     if claim.how in ("proved", "exact"):
         return {"proved": "proved", "exact": "computed exactly"}[claim.how]
     if claim.how == "recorded":
-        return f"{claim.seeds} recorded seeds" + ", paired" * claim.paired
+        several = f"{claim.seeds} recorded seeds" + ", paired" * claim.paired
+        return "one recorded run" if claim.seeds == 1 else several
     if claim.seeds == 1:
         return "one run"
     return f"{claim.seeds} seeds, paired" if claim.paired else f"{claim.seeds} seeds"
@@ -141,7 +142,8 @@ def in_words(claim: evidence.Known) -> str:
 def unit(claim: evidence.Known, of: int) -> str:
     """Name what was repeated."""
     if claim.how == "recorded":
-        return "recorded seeds" if of > 1 else f"comparisons of {claim.seeds} recorded seeds"
+        several = "recorded seeds" if of > 1 else f"comparisons of {claim.seeds} recorded seeds"
+        return "recorded runs" if claim.seeds == 1 else several
     if claim.seeds == 1:
         return "seeds"
     return f"repetitions with {claim.seeds} {'paired ' * claim.paired}seeds each"
