@@ -2,7 +2,8 @@
 
 A *row* is what one query makes of its keys: softmax of its logits, over the keys that its mask
 allows. Rows with one allowed key are left out, since they say 1 whatever is learnt. The logits are
-computed once more from what attention was called with, a bounded piece at a time.
+computed once more from what attention was called with, a bounded piece at a time: several examples
+that together fit a core's cache, or some queries of one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ SATURATED = 0.99
 """A row is saturated where one key has more than this: no entry of the softmax's Jacobian can
 then be above 0.99 · 0.01."""
 
-PIECE = 1 << 20  # logits at a time
+PIECE = 1 << 16  # logits at a time
+LAUNCH = 1 << 20  # on an accelerator, where a call costs more than its numbers
+HIDDEN = -1e38
+"""What hides a key: its probability is 0, and so is that times its logarithm, as -inf's is not."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Call:
     """What attention was called with.
 
     - `q`: (batch, heads, queries, d); `k`: (batch, heads, keys, d)
-    - `mask`: None, or broadcast to the logits: bool, True where a key is allowed, or to be added
+    - `mask`: None, or of four axes that broadcast to (batch, heads, queries, keys): bool, True
+      where a key is allowed, or to be added
     - `causal`: query t sees keys 0 to t; `scale`: what multiplies q · k
     """
 
@@ -79,27 +84,31 @@ class Call:
     scale: float
 
     def pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """(logits, allowed), each (heads, rows, keys), one example and some queries at a time."""
-        heads, queries, keys = *self.q.shape[1:3], self.k.size(2)
-        some = max(1, PIECE // max(1, heads * keys))
-        mask = self.mask
-        if mask is not None:
-            mask = mask.expand(self.q.size(0), heads, queries, keys)
-        for i in range(self.q.size(0)):
-            for start in range(0, queries, some):
-                rows = slice(start, start + some)
-                logits = (self.q[i, :, rows].float() @ self.k[i].float().mT) * self.scale
-                allowed = torch.ones_like(logits, dtype=torch.bool)
-                if self.causal:
-                    allowed = allowed.tril(start)
-                if mask is not None:
-                    part = mask[i, :, rows]
-                    if part.dtype == torch.bool:
-                        allowed &= part
-                    else:
-                        logits = logits + part
-                        allowed &= part > torch.finfo(part.dtype).min / 2
-                yield logits, allowed
+        """(logits, allowed): (examples, heads, rows, keys), and bool that broadcasts to that."""
+        batch, heads, queries = self.q.shape[:3]
+        row = max(1, heads * self.k.size(2))  # logits of one query
+        most = PIECE if self.q.device.type == "cpu" else LAUNCH
+        rows = min(queries, max(1, most // row))
+        examples = max(1, most // (row * queries))
+        for i in range(0, batch, examples):
+            some = slice(i, i + examples)
+            q, keys = self.q[some].float() * self.scale, self.k[some].float().mT
+            for start in range(0, queries, rows):
+                part = slice(start, start + rows)
+                yield self._masked(q[:, :, part] @ keys, some, part)
+
+    def _masked(self, logits: Tensor, examples: slice, rows: slice) -> tuple[Tensor, Tensor]:
+        """The logits with what the mask adds, and which of them it allows."""
+        allowed = logits.new_ones(logits.shape[-2:], dtype=torch.bool)
+        if self.causal:
+            allowed = allowed.tril(rows.start)
+        if self.mask is None:
+            return logits, allowed
+        mask = self.mask if self.mask.size(0) == 1 else self.mask[examples]
+        mask = mask if mask.size(2) == 1 else mask[:, :, rows]
+        if mask.dtype == torch.bool:
+            return logits, allowed & mask
+        return logits.add_(mask), allowed & (mask > torch.finfo(mask.dtype).min / 2)
 
 
 def called(func: Any, args: tuple, kwargs: Mapping[str, Any]) -> Call:
@@ -131,10 +140,15 @@ def _dot_product(
     if enable_gqa:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
     if attn_mask is not None:
-        attn_mask = attn_mask.expand(*query.shape[:-1], key.size(-2)).flatten(0, -4)
-        attn_mask = attn_mask if attn_mask.ndim == 4 else attn_mask.unsqueeze(0)
+        attn_mask = _of_four_axes(attn_mask, query.shape[:-3])
     q, k = (t.unsqueeze(0) if t.ndim == 3 else t.flatten(0, -4) for t in (query, key))
     return Call(q, k, attn_mask, is_causal, query.size(-1) ** -0.5 if scale is None else scale)
+
+
+def _of_four_axes(mask: Tensor, batch: torch.Size) -> Tensor:
+    """A mask that broadcasts to (*batch, heads, queries, keys), with one axis for the batch."""
+    mask = mask[(None,) * (4 - mask.ndim)]
+    return mask if mask.ndim == 4 else mask.expand(*batch, *mask.shape[-3:]).flatten(0, -4)
 
 
 def _multi_head(given: Mapping[str, Any]) -> Call:
@@ -163,40 +177,43 @@ def _masks(given: Mapping[str, Any], q: Tensor, k: Tensor) -> Tensor | None:
     """The two masks of `nn.MultiheadAttention`, True there where a key is hidden, as one to add."""
     found = []
     if (mask := given.get("attn_mask")) is not None:
-        found.append(mask.unflatten(0, q.shape[:2]) if mask.ndim == 3 else mask)
+        found.append(mask.unflatten(0, q.shape[:2]) if mask.ndim == 3 else mask[None, None])
     if (mask := given.get("key_padding_mask")) is not None:
         found.append((mask if mask.ndim == 2 else mask.unsqueeze(0))[:, None, None])
-    if not found:
-        return None
-    total = torch.zeros((*q.shape[:3], k.size(2)), device=q.device)
-    for mask in found:
-        if mask.dtype == torch.bool:
-            mask = torch.zeros_like(mask, dtype=total.dtype).masked_fill(mask, -math.inf)  # noqa: PLW2901
-        total = total + mask
-    return total
+    added = [
+        torch.zeros_like(m, dtype=k.dtype).masked_fill(m, -math.inf) if m.dtype == torch.bool else m
+        for m in found
+    ]
+    return sum(added) if added else None
 
 
 def figures(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
     """Sums over the rows, by head, of `MEANS`; and "rows", "largest_logit".
 
-    logits and allowed: (heads, rows, keys).
+    logits: (examples, heads, rows, keys), which are written over; allowed: bool, broadcast to it.
     """
-    logits = logits.masked_fill(~allowed, -math.inf)
     n = allowed.sum(-1)
     counts = n > 1
+    counted = allowed & counts.unsqueeze(-1)
+    hides = not counted.all()
+    if hides:
+        logits.masked_fill_(~counted, 0.0)
+    most, least = logits.amax((0, 2, 3)), logits.amin((0, 2, 3))
+    if hides:
+        logits.add_(torch.where(allowed, 0.0, HIDDEN))
     log_p = logits.log_softmax(-1)
-    p = log_p.exp()
-    entropy = -(p * log_p.masked_fill(~allowed, 0.0)).sum(-1).double()
+    p = torch.exp(log_p, out=logits)
     top = p.amax(-1).double()
+    entropy = log_p.mul_(p).sum(-1).double().neg_()
     rows = {
         "entropy": entropy,
         "relative_entropy": entropy / n.clamp_min(2).double().log(),
         "largest": top,
         "saturated": (top > SATURATED).double(),
     }
-    sums = {name: r.where(counts, 0.0).sum(-1) for name, r in rows.items()}
-    sizes = logits.masked_fill(~(allowed & counts.unsqueeze(-1)), 0.0).abs().amax((-2, -1))
-    return {**sums, "rows": counts.sum(-1).double(), "largest_logit": sizes.double()}
+    sums = {name: r.where(counts, 0.0).sum((0, 2)) for name, r in rows.items()}
+    sums["rows"] = counts.expand_as(top).sum((0, 2)).double()
+    return {**sums, "largest_logit": torch.maximum(most, -least).double()}
 
 
 class Attention:

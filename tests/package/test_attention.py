@@ -113,7 +113,7 @@ def test_a_piece_at_a_time_is_the_same(monkeypatch):
     torch.testing.assert_close(pieces.entropy, whole.entropy)
     assert pieces.rows == whole.rows == 30
     sizes = {
-        len(logits[0])
+        logits.size(2)
         for logits, _ in attention.Call(
             *(torch.randn(1, 2, 11, 4) for _ in range(2)), None, False, 1.0
         ).pieces()
@@ -183,7 +183,7 @@ def test_ignore_leaves_it_out():
 
 
 def test_saturated_logits_give_no_nan_and_a_share_of_one():
-    rows = attention.figures(1e30 * torch.randn(2, 7, 5), torch.ones(2, 7, 5, dtype=torch.bool))
+    rows = attention.figures(1e30 * torch.randn(1, 2, 7, 5), torch.ones(7, 5, dtype=torch.bool))
     assert rows["saturated"].tolist() == [7.0, 7.0]
     assert rows["entropy"].tolist() == [0.0, 0.0]
 
