@@ -30,6 +30,8 @@ then be above 0.99 · 0.01."""
 
 PIECE = 1 << 16  # logits at a time
 LAUNCH = 1 << 20  # on an accelerator, where a call costs more than its numbers
+LEAST = -87.0  # of a log-probability; exp takes many times as long outside float32's range
+NOTHING = 1e-30  # of an entropy: more than what is cut off there adds up to
 HIDDEN = -1e38
 """What hides a key: its probability is 0, and so is that times its logarithm, as -inf's is not."""
 
@@ -201,10 +203,11 @@ def figures(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
     most, least = logits.amax((0, 2, 3)), logits.amin((0, 2, 3))
     if hides:
         logits.add_(torch.where(allowed, 0.0, HIDDEN))
-    log_p = logits.log_softmax(-1)
+    log_p = logits.log_softmax(-1).clamp_(min=LEAST)
     p = torch.exp(log_p, out=logits)
     top = p.amax(-1).double()
     entropy = log_p.mul_(p).sum(-1).double().neg_()
+    entropy = entropy.where(entropy > NOTHING, 0.0)
     rows = {
         "entropy": entropy,
         "relative_entropy": entropy / n.clamp_min(2).double().log(),
